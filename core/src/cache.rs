@@ -1,0 +1,313 @@
+//! `CacheService`: the face for Rust users. It puts the tiers together and owns no policy.
+
+mod builder;
+mod many;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flight::{Generations, Lease, Promise, PromiseReply, Tiers};
+use crate::host::{Answer, FetchOptions, PutOptions, Receipt, Step, Value};
+use crate::options::{Options, SetOptions};
+use crate::stats::Stats;
+
+pub use builder::Builder;
+pub use many::PartialError;
+
+/// A cache: memory in this process, and behind it the shared tier that its URL names.
+///
+/// Cloning shares the cache. Opening one starts no thread and opens no socket. Its futures run on any executor
+/// and may be dropped at every await: a dropped leader hands its fetch on to the next waiter.
+///
+/// See the crate documentation for an example.
+#[derive(Clone)]
+pub struct CacheService(Arc<Generations>);
+
+tokio::task_local! {
+    /// The leases inside whose fetches this task runs.
+    static HELD: Vec<u64>;
+}
+
+impl CacheService {
+    /// Opens a cache: `memory://`, `redis://host:port/db`, `rediss://…` or `unix:///path`; keys of different
+    /// prefixes never meet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] naming `url` or `prefix`.
+    pub fn new(url: &str, prefix: &str) -> Result<Self> {
+        Self::builder().url(url).prefix(prefix).build()
+    }
+
+    /// Opens a cache with more options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Opens a cache with options in JSON: see [`Options::from_json`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] naming the option and its limit.
+    pub fn from_options_json(json: &str) -> Result<Self> {
+        Self::open(Options::from_json(json.as_bytes())?)
+    }
+
+    fn open(options: Options) -> Result<Self> {
+        Ok(CacheService(Arc::new(Generations::new(options)?)))
+    }
+
+    fn tiers(&self) -> &Arc<Tiers> {
+        self.0.tiers()
+    }
+
+    /// Reads the value of a key; `None` when there is none, or what is stored does not decode into `T`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`]. A shared tier that cannot be reached is a miss.
+    pub async fn get<T: DeserializeOwned>(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Option<T>> {
+        let key = key.as_ref();
+        match self.ask(|reply| self.tiers().get(key, reply)).await? {
+            Answer::Hit { value, .. } => Ok(self.decode(key, &value)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Stores a value: for a number of seconds, a `Duration`, or as [`SetOptions`] say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`],
+    /// [`ErrorKind::Closed`]. A shared tier that cannot be reached is no error: the receipt is `pending`, and an
+    /// invalidation of the key is retried until it lands.
+    ///
+    /// # Cancel safety
+    /// Once polled, the write goes on when the future is dropped.
+    pub async fn set<T: Serialize + ?Sized>(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &T,
+        options: impl Into<SetOptions>,
+    ) -> Result<Receipt> {
+        let (value, put) = self.encode("set", value, options.into())?;
+        self.write(|reply| self.tiers().set(key.as_ref(), &value, &put, reply)).await
+    }
+
+    /// Deletes a key. When this returns, no load that began before can store its value in this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`]. A shared tier that cannot be reached is no error: the
+    /// receipt is `pending`.
+    pub async fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Receipt> {
+        self.write(|reply| self.tiers().delete(key.as_ref(), reply)).await
+    }
+
+    /// Empties the cache and its prefix in the shared tier.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`].
+    pub async fn clear(&self) -> Result<Receipt> {
+        self.write(|reply| self.tiers().clear(reply)).await
+    }
+
+    /// Reads a key, or runs `fetch` and stores what it returns. Of all callers of a key in this process one
+    /// runs its fetch; the others get its value, or its error.
+    ///
+    /// A fetch that returns [`Error::not_found`] is remembered for `negative_ttl`.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`] with the very error of the fetch, for its waiters too; [`ErrorKind::NotFound`],
+    /// [`ErrorKind::FetchTimeout`], [`ErrorKind::RecursiveFetch`] when the fetch asks for a key that waits for
+    /// it, and those of `get` and `set`, before the fetch runs.
+    ///
+    /// # Cancel safety
+    /// Dropping the future while it waits loses nothing; dropping it while its fetch runs drops the fetch, and
+    /// the next caller runs its own. A panic of the fetch does the same.
+    pub async fn get_or_fetch<T, E, F, Fut>(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        options: impl Into<SetOptions>,
+        fetch: F,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<T, E>>,
+    {
+        let key = key.as_ref();
+        let put = put_options(options.into());
+        let mut bypass_cache = false;
+        loop {
+            match self.begin(key, &put, bypass_cache).await? {
+                Answer::Hit { value, lease: None } | Answer::Stale { value, lease: None } => {
+                    match self.decode(key, &value) {
+                        Some(decoded) => return Ok(decoded),
+                        None if bypass_cache => return Err(other_type()),
+                        None => bypass_cache = true,
+                    }
+                }
+                Answer::Hit { value, lease: Some(lease) } | Answer::Stale { value, lease: Some(lease) } => {
+                    let fresh = self.lead(lease, put, fetch).await;
+                    return match (fresh, self.decode(key, &value)) {
+                        // The refresh ahead of the expiry failed: what was there is still good.
+                        (Err(_), Some(decoded)) => Ok(decoded),
+                        (fresh, _) => fresh,
+                    };
+                }
+                Answer::Lead(lease) => return self.lead(lease, put, fetch).await,
+                Answer::Bypass => return fetch().await.map_err(|error| fetch_error(error.into())),
+                Answer::Failed(error) => return Err(error),
+                answer => return Err(unexpected(&answer)),
+            }
+        }
+    }
+
+    async fn begin(&self, key: &[u8], put: &PutOptions, bypass_cache: bool) -> Result<Answer> {
+        let held = held();
+        let put = put.clone();
+        self.ask(|reply| {
+            let o = FetchOptions { put, held: &held, bypass_cache, ..FetchOptions::default() };
+            self.tiers().begin(key, &o, reply)
+        })
+        .await
+    }
+
+    /// Runs the fetch of this caller and answers for its lease. Dropped or panicking, it abandons the lease.
+    async fn lead<T, E, F, Fut>(&self, lease: Lease, put: PutOptions, fetch: F) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<T, E>>,
+    {
+        let fetched = HELD.scope(held_with(&[lease.id()]), async { fetch().await }).await;
+        let id = lease.into_id();
+        match fetched.map_err(|error| fetch_error(error.into())) {
+            Ok(value) => {
+                let encoded = self.encode("get_or_fetch", &value, SetOptions::default());
+                match encoded.and_then(|(value, _)| {
+                    let put = PutOptions { codec: put.codec, ..PutOptions::default() };
+                    self.tiers().fulfil(id, &value, &put)
+                }) {
+                    Ok(_) => Ok(value),
+                    // Its time was over; the value is as good as any for its own caller.
+                    Err(error) if error.kind() == ErrorKind::LeaseExpired => Ok(value),
+                    Err(error) => {
+                        // Ended already where fulfil itself refused the value: then this changes nothing.
+                        drop(self.tiers().fail_with(id, &error));
+                        Err(error)
+                    }
+                }
+            }
+            Err(error) => {
+                let stale = self.tiers().fail_as(id, &error).ok().flatten();
+                let stale = stale.and_then(|value| codec::decode(value.codec, &value.bytes).ok());
+                stale.ok_or(error)
+            }
+        }
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        self.tiers().stats()
+    }
+
+    /// Closes the cache: waiters get [`ErrorKind::Closed`], and invalidations on their way have 5 s to land. The
+    /// receipt is `pending` when some did not. Closing twice is allowed.
+    ///
+    /// # Errors
+    /// None so far.
+    pub async fn close(&self) -> Result<Receipt> {
+        self.write(|reply| self.tiers().close(reply)).await
+    }
+
+    /// Makes a call of the tiers and waits for its answer.
+    async fn ask(&self, call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<Answer> {
+        let promise = match started(call)? {
+            Ok(answer) => return Ok(answer),
+            Err(promise) => promise,
+        };
+        Ok(pin!(promise).await)
+    }
+
+    async fn write(&self, call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<Receipt> {
+        match self.ask(call).await? {
+            Answer::Done(receipt) => Ok(receipt),
+            Answer::Failed(error) => Err(error),
+            answer => Err(unexpected(&answer)),
+        }
+    }
+
+    fn encode<T: Serialize + ?Sized>(
+        &self,
+        operation: &'static str,
+        value: &T,
+        options: SetOptions,
+    ) -> Result<(Value, PutOptions)> {
+        let (codec, bytes) = codec::encode(operation, value)?;
+        Ok((Value { codec, bytes }, put_options(options)))
+    }
+
+    /// Decodes what was stored; what does not decode is counted and no error for the reader.
+    fn decode<T: DeserializeOwned>(&self, key: &[u8], value: &Value) -> Option<T> {
+        match codec::decode(value.codec, &value.bytes) {
+            Ok(decoded) => Some(decoded),
+            Err(_) => {
+                self.tiers().note_undecodable(key);
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for CacheService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheService").finish_non_exhaustive()
+    }
+}
+
+/// Begins a call: its answer, or the promise of it. The reply is not held across an await.
+fn started(call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<std::result::Result<Answer, Promise>> {
+    let reply = PromiseReply::default();
+    match call(&reply)? {
+        Step::Ready(answer) => Ok(Ok(answer)),
+        Step::Pending => reply.take().map(Err).ok_or_else(|| unexpected(&Answer::Miss)),
+    }
+}
+
+fn put_options(options: SetOptions) -> PutOptions {
+    PutOptions { ttl: options.ttl, codec: options.codec }
+}
+
+/// The leases that this task holds.
+fn held() -> Vec<u64> {
+    HELD.try_with(Clone::clone).unwrap_or_default()
+}
+
+fn held_with(leases: &[u64]) -> Vec<u64> {
+    let mut held = held();
+    held.extend_from_slice(leases);
+    held
+}
+
+/// The error of a fetch as its caller and waiters see it: "not found" of our own stays itself.
+fn fetch_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match error.downcast::<Error>() {
+        Ok(ours) if ours.kind() == ErrorKind::NotFound => Error::not_found(),
+        Ok(ours) => Error::Fetch(Arc::new(*ours)),
+        Err(theirs) => Error::Fetch(Arc::from(theirs)),
+    }
+}
+
+fn other_type() -> Error {
+    let message = "what another caller fetched for this key does not decode into the type asked for";
+    Error::new(ErrorKind::InvalidValue, "get_or_fetch", message)
+}
+
+fn unexpected(answer: &Answer) -> Error {
+    Error::new(ErrorKind::Internal, "get_or_fetch", format!("unexpected answer {answer:?}"))
+}

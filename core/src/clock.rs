@@ -1,0 +1,70 @@
+//! Time, three ways: of this machine since boot (sleep counted), as a test sets it, and the one thread that
+//! looks at deadlines.
+
+mod ticker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(crate) use ticker::{Tick, Ticker, register};
+
+/// Milliseconds since boot, time asleep included: a machine that slept must not find its leases alive.
+pub(crate) fn boottime_ms() -> u64 {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+/// The same by the coarse clock: a few ns to read, at most one kernel tick old. It stands still while the
+/// machine sleeps, so the ticker adds that time, one period after the machine woke up at the latest.
+fn coarse_ms() -> u64 {
+    read(libc::CLOCK_MONOTONIC_COARSE) + SLEPT_MS.load(Ordering::Relaxed)
+}
+
+static SLEPT_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Notes how long the machine has slept since boot.
+pub(crate) fn note_sleep() {
+    let slept = boottime_ms().saturating_sub(read(libc::CLOCK_MONOTONIC));
+    // The two readings are some ns apart: less than a second is no sleep.
+    if slept >= SLEPT_MS.load(Ordering::Relaxed) + 1000 {
+        SLEPT_MS.store(slept, Ordering::Relaxed);
+    }
+}
+
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec to write to; both clocks exist on every supported kernel.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec.unsigned_abs() * 1000 + time.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// Where a cache reads the time: the machine's clock, or one that a test moves.
+#[derive(Clone, Default)]
+pub struct Clock(Option<Arc<AtomicU64>>);
+
+/// Moves a manual [`Clock`].
+#[derive(Clone)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl Clock {
+    /// A clock that stands still until its [`ManualClock`] moves it.
+    pub fn manual() -> (Clock, ManualClock) {
+        let time = Arc::new(AtomicU64::new(1));
+        (Clock(Some(time.clone())), ManualClock(time))
+    }
+
+    /// Milliseconds since some fixed moment.
+    pub fn now_ms(&self) -> u64 {
+        match &self.0 {
+            None => coarse_ms(),
+            Some(time) => time.load(Ordering::Acquire),
+        }
+    }
+}
+
+impl ManualClock {
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+}

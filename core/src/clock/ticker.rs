@@ -1,0 +1,67 @@
+//! One thread a process that looks at deadlines: expiry in memory, fetches past their timeout.
+//!
+//! It is started by the first registration and sleeps without a timeout while nothing is left to watch.
+
+use std::sync::{Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use super::note_sleep;
+use crate::host::process;
+
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// Something with deadlines.
+pub(crate) trait Tick: Send + Sync {
+    /// Looks at what is due. Returns whether anything is left to watch; if not, it is forgotten until it is
+    /// registered again.
+    fn tick(&self) -> bool;
+}
+
+/// What the thread of one process generation watches.
+#[derive(Default)]
+pub(crate) struct Ticker {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    arrived: Vec<Weak<dyn Tick>>,
+    running: bool,
+}
+
+/// Watches `tick` until it says that nothing is left. A second registration of the same object while it is
+/// watched costs a call more a period: callers remember that they are registered.
+pub(crate) fn register(tick: Weak<dyn Tick>) {
+    let ticker = process().ticker();
+    let mut state = ticker.state.lock().unwrap_or_else(PoisonError::into_inner);
+    state.arrived.push(tick);
+    if !state.running {
+        state.running = true;
+        let thread = std::thread::Builder::new().name("scrubjay-tick".to_owned());
+        // Without the thread entries still expire when they are read, only their memory stays.
+        if thread.spawn(move || ticker.run()).is_err() {
+            state.running = false;
+        }
+    }
+    ticker.work.notify_one();
+}
+
+impl Ticker {
+    fn run(&self) {
+        let mut watched: Vec<Weak<dyn Tick>> = Vec::new();
+        loop {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            while watched.is_empty() && state.arrived.is_empty() {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            watched.append(&mut state.arrived);
+            drop(state);
+            note_sleep();
+            watched.retain(|tick| tick.upgrade().is_some_and(|tick| tick.tick()));
+            if !watched.is_empty() {
+                std::thread::sleep(PERIOD);
+            }
+        }
+    }
+}

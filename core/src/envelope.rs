@@ -1,0 +1,175 @@
+//! The bytes of an entry in the shared tier: `docs/wire-format.md` has the table.
+//!
+//! Nothing that comes from outside is trusted: the length is checked before anything is read, the checksum and
+//! the hash of the key before anything is believed, and what this release does not know is a miss that is not
+//! overwritten.
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::codec::Codec;
+use crate::key;
+
+/// The length of the header.
+pub const HEADER: usize = 88;
+const CHECKSUM: usize = 8;
+const MAGIC: [u8; 2] = *b"SJ";
+const FORMAT: u8 = 1;
+/// A value, or a "not found", that is served until its soft expiry.
+const FRESH: u8 = 1;
+const COMPRESSED: u8 = 1;
+const ENCRYPTED: u8 = 2;
+const NEGATIVE: u8 = 4;
+/// More tags than this on one entry are not read.
+const MAX_TAGS: usize = 64;
+
+/// An entry. Times are milliseconds of the server's clock since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub codec: Codec,
+    /// The source said that there is nothing.
+    pub negative: bool,
+    /// The lease under which it was filled; 0 for a direct write.
+    pub token: [u8; 16],
+    /// The sequence number of the write.
+    pub generation: u64,
+    /// The end of a lease or hold; 0 for none.
+    pub deadline: u64,
+    /// The end of its ttl.
+    pub soft_expiry: u64,
+    /// The end of the time in which it may be served stale.
+    pub hard_expiry: u64,
+    pub stored_at: u64,
+    /// Writers that are between their intent and their invalidation.
+    pub holds: u16,
+    /// How long its fetch took.
+    pub load_ms: u32,
+    pub shard_epoch: u32,
+    /// The tags with their versions at the begin of the load.
+    pub tags: Vec<(Vec<u8>, u64)>,
+    pub payload: Bytes,
+}
+
+/// Why bytes are no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Of a format, state, flag or codec that this release does not know: a miss, not to be overwritten.
+    Unknown,
+    /// Damaged, or no entry at all.
+    Corrupt(&'static str),
+    /// An entry of another key: whatever brought it cannot be believed any more.
+    WrongKey,
+}
+
+/// The bytes of `entry` under this prefix and key.
+pub(crate) fn encode(entry: &Entry, prefix: &[u8], key: &[u8]) -> Vec<u8> {
+    let tags: usize = entry.tags.iter().map(|(tag, _)| tag.len() + 10).sum();
+    let mut out = Vec::with_capacity(HEADER + tags + entry.payload.len() + CHECKSUM);
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[FORMAT, FRESH, if entry.negative { NEGATIVE } else { 0 }, entry.codec as u8]);
+    out.extend_from_slice(&0_u16.to_le_bytes());
+    out.extend_from_slice(&entry.token);
+    for time in [entry.generation, entry.deadline, entry.soft_expiry, entry.hard_expiry, entry.stored_at] {
+        out.extend_from_slice(&time.to_le_bytes());
+    }
+    out.extend_from_slice(&entry.holds.to_le_bytes());
+    out.extend_from_slice(&u16::try_from(entry.tags.len()).unwrap_or(u16::MAX).to_le_bytes());
+    out.extend_from_slice(&entry.load_ms.to_le_bytes());
+    out.extend_from_slice(&entry.shard_epoch.to_le_bytes());
+    out.extend_from_slice(&0_u32.to_le_bytes());
+    out.extend_from_slice(&key::hash(prefix, key).to_le_bytes());
+    for (tag, version) in &entry.tags {
+        out.extend_from_slice(&u16::try_from(tag.len()).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(tag);
+        out.extend_from_slice(&version.to_le_bytes());
+    }
+    out.extend_from_slice(&entry.payload);
+    let checksum = xxh3_64(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// Reads an entry. Its payload shares `bytes`.
+pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) -> Result<Entry, Unreadable> {
+    if bytes.len() < HEADER + CHECKSUM {
+        return Err(Unreadable::Corrupt("shorter than a header"));
+    }
+    if bytes[..2] != MAGIC {
+        return Err(Unreadable::Corrupt("no magic"));
+    }
+    // A newer release may place everything else elsewhere.
+    if bytes[2] != FORMAT {
+        return Err(Unreadable::Unknown);
+    }
+    let end = bytes.len() - CHECKSUM;
+    if xxh3_64(&bytes[..end]).to_le_bytes() != bytes[end..] {
+        return Err(Unreadable::Corrupt("checksum"));
+    }
+    if u64_at(&bytes, 80) != key::hash(prefix, key) {
+        return Err(Unreadable::WrongKey);
+    }
+    let (state, flags, key_id, reserved) = (bytes[3], bytes[4], u16_at(&bytes, 6), u32_at(&bytes, 76));
+    let known = flags & !(COMPRESSED | ENCRYPTED | NEGATIVE) == 0 && flags & (COMPRESSED | ENCRYPTED) == 0;
+    if state != FRESH || !known || key_id != 0 || reserved != 0 {
+        return Err(Unreadable::Unknown);
+    }
+    let codec = Codec::from_id(bytes[5]).ok_or(Unreadable::Unknown)?;
+    let (tags, start) = tags(&bytes[..end], usize::from(u16_at(&bytes, 66)))?;
+    if end - start > max_value {
+        return Err(Unreadable::Corrupt("larger than max_value"));
+    }
+    let mut token = [0; 16];
+    token.copy_from_slice(&bytes[8..24]);
+    Ok(Entry {
+        codec,
+        negative: flags & NEGATIVE != 0,
+        token,
+        generation: u64_at(&bytes, 24),
+        deadline: u64_at(&bytes, 32),
+        soft_expiry: u64_at(&bytes, 40),
+        hard_expiry: u64_at(&bytes, 48),
+        stored_at: u64_at(&bytes, 56),
+        holds: u16_at(&bytes, 64),
+        load_ms: u32_at(&bytes, 68),
+        shard_epoch: u32_at(&bytes, 72),
+        tags,
+        payload: bytes.slice(start..end),
+    })
+}
+
+type Tags = Vec<(Vec<u8>, u64)>;
+
+/// The tag vector behind the header, and where the payload begins.
+fn tags(bytes: &[u8], count: usize) -> Result<(Tags, usize), Unreadable> {
+    const CUT: Unreadable = Unreadable::Corrupt("cut short in the tags");
+    if count > MAX_TAGS {
+        return Err(Unreadable::Corrupt("too many tags"));
+    }
+    let mut tags = Vec::with_capacity(count);
+    let mut at = HEADER;
+    for _ in 0..count {
+        let length =
+            usize::from(u16::from_le_bytes(bytes.get(at..at + 2).ok_or(CUT)?.try_into().map_err(|_| CUT)?));
+        let tag = bytes.get(at + 2..at + 2 + length).ok_or(CUT)?;
+        at += 2 + length;
+        let version = bytes.get(at..at + 8).ok_or(CUT)?.try_into().map_err(|_| CUT)?;
+        tags.push((tag.to_vec(), u64::from_le_bytes(version)));
+        at += 8;
+    }
+    Ok((tags, at))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! One load at a time: how the tiers answer together, and who runs the fetch when they cannot.
+
+mod bulkhead;
+mod cycle;
+mod generation;
+mod lease;
+mod load;
+mod many;
+mod promise;
+mod read;
+mod record;
+mod shared;
+mod sink;
+mod table;
+mod tiers;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use lease::Lease;
+
+pub(crate) use generation::Generations;
+pub(crate) use promise::{Promise, PromiseReply};
+pub(crate) use record::MAX_DEPTH;
+pub(crate) use sink::QueueReply;
+pub(crate) use tiers::{Tiers, drain_all};

@@ -1,0 +1,125 @@
+//! Reads that never load: `get`, `get_many`, and the look into memory alone.
+
+use std::sync::Arc;
+
+use super::record::Record;
+use super::shared::Loaded;
+use super::sink::Reply;
+use super::tiers::Tiers;
+use crate::error::Result;
+use crate::host::{Answer, Payload, Step};
+use crate::key;
+
+impl Tiers {
+    /// What memory can answer now, alone.
+    pub fn peek(&self, key: &[u8]) -> Result<Option<Payload>> {
+        self.check_open("get")?;
+        key::check(key, "get")?;
+        let Some(record) = self.fresh(key) else { return Ok(None) };
+        Ok(self.value_of(&record))
+    }
+
+    /// Reads one key: `Hit` or `Miss`.
+    pub fn get(&self, key: &[u8], reply: &dyn Reply) -> Result<Step> {
+        self.check_open("get")?;
+        key::check(key, "get")?;
+        if let Some(record) = self.fresh(key) {
+            self.counters.hits_l1.add(1);
+            return Ok(Step::Ready(self.plain(&record)));
+        }
+        if self.shared.is_none() {
+            self.counters.misses.add(1);
+            return Ok(Step::Ready(Answer::Miss));
+        }
+        let sink = reply.sink("get", None)?;
+        self.read_behind(vec![key.to_vec()], move |mut answers| {
+            drop(sink.finish(answers.pop().unwrap_or(Answer::Miss)));
+        });
+        Ok(Step::Pending)
+    }
+
+    /// Reads many keys, those that memory lacks in one round trip: `Many` of `Hit` and `Miss`.
+    pub fn get_many(&self, keys: &[&[u8]], reply: &dyn Reply) -> Result<Step> {
+        self.check_open("get_many")?;
+        keys.iter().try_for_each(|key| key::check(key, "get_many"))?;
+        let mut answers: Vec<Option<Answer>> = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            let record = self.fresh(key);
+            if record.is_some() {
+                self.counters.hits_l1.add(1);
+            } else {
+                missing.push((index, key.to_vec()));
+            }
+            answers.push(record.map(|record| self.plain(&record)));
+        }
+        if missing.is_empty() || self.shared.is_none() {
+            self.counters.misses.add(missing.len() as u64);
+            let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
+            return Ok(Step::Ready(Answer::Many(answers)));
+        }
+        let sink = reply.sink("get_many", None)?;
+        let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+        self.read_behind(missing, move |read| {
+            for (index, answer) in indices.into_iter().zip(read) {
+                answers[index] = Some(answer);
+            }
+            let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
+            drop(sink.finish(Answer::Many(answers)));
+        });
+        Ok(Step::Pending)
+    }
+
+    /// Reads keys from the shared tier, puts what is fresh into memory, and calls `done` with an answer each.
+    fn read_behind(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+        let Some(shared) = &self.shared else { return };
+        let me = self.handle();
+        let now = self.clock.now_ms();
+        // Taken before the read: a write in between voids them, and what was read is not kept.
+        let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
+        shared.run(async move {
+            let answers = me.read_shared(&keys, &tickets, now).await;
+            done(answers);
+        });
+    }
+
+    async fn read_shared(self: Arc<Self>, keys: &[Vec<u8>], tickets: &[u64], now: u64) -> Vec<Answer> {
+        let Some(shared) = &self.shared else { return Vec::new() };
+        let names: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let loaded = shared.load(&names, now).await;
+        let mut answers = Vec::with_capacity(loaded.len());
+        for ((loaded, key), ticket) in loaded.into_iter().zip(keys).zip(tickets) {
+            answers.push(match loaded {
+                Loaded::Fresh(record) => {
+                    self.table.store(key, *ticket, || self.remember(key, &record));
+                    self.counters.hits_l2.add(1);
+                    self.plain(&record)
+                }
+                Loaded::Stale(_) | Loaded::Absent | Loaded::Foreign | Loaded::Unreachable => {
+                    self.counters.misses.add(1);
+                    Answer::Miss
+                }
+            });
+        }
+        answers
+    }
+
+    /// The answer to a plain read: a remembered "not found" is a miss.
+    fn plain(&self, record: &Record) -> Answer {
+        self.value_of(record).map_or(Answer::Miss, |value| Answer::Hit { value, lease: None })
+    }
+
+    /// The value for a host; none for a remembered "not found", or for what does not decode.
+    pub(super) fn value_of(&self, record: &Record) -> Option<Payload> {
+        if record.negative {
+            return None;
+        }
+        record.payload().inspect_err(|_| self.counters.decode_misses.add(1)).ok()
+    }
+
+    /// The host could not decode what it got: it is counted and goes from memory.
+    pub fn note_undecodable(&self, key: &[u8]) {
+        self.counters.decode_misses.add(1);
+        self.table.write(key, || self.forget(key));
+    }
+}

@@ -1,0 +1,87 @@
+//! A value as the memory tier keeps it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codec::{self, Codec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::Value;
+use crate::options::Options;
+
+/// The deepest nesting of a value.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// An encoded value and its life. Times are milliseconds of the cache's clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub codec: Codec,
+    pub bytes: Bytes,
+    /// The source said that there is nothing.
+    pub negative: bool,
+    /// The end of its ttl.
+    pub expires: u64,
+    /// Until when memory may answer with it: `expires`, or earlier where the shared tier may know better.
+    pub fresh_until: u64,
+    /// Until when it may be served when the fetch fails or is slow.
+    pub stale_until: u64,
+    /// How long its fetch took.
+    pub load_ms: u32,
+}
+
+impl Record {
+    /// The value as a host gets it: MessagePack becomes JSON.
+    pub fn payload(&self) -> Result<Value> {
+        match self.codec {
+            Codec::MsgPack => {
+                let json = codec::msgpack_to_json(&self.bytes, MAX_DEPTH)?;
+                Ok(Value { codec: Codec::Json, bytes: json.into() })
+            }
+            codec => Ok(Value { codec, bytes: self.bytes.clone() }),
+        }
+    }
+}
+
+/// Checks what a host wants to store, and turns it into the codec to store it in.
+pub(crate) fn admit(
+    options: &Options,
+    operation: &'static str,
+    value: &Value,
+    codec: Option<Codec>,
+) -> Result<Value> {
+    if value.bytes.len() > options.max_value {
+        let (is, limit) = (value.bytes.len(), options.max_value);
+        let message = format!("the value has {is} bytes encoded, the limit is max_value = {limit}");
+        return Err(Error::new(ErrorKind::InvalidValue, operation, message));
+    }
+    match value.codec {
+        Codec::Raw => Ok(value.clone()),
+        Codec::MsgPack => {
+            codec::msgpack_to_json(&value.bytes, MAX_DEPTH)?;
+            Ok(value.clone())
+        }
+        Codec::Json => {
+            codec::check_json(&value.bytes, MAX_DEPTH)?;
+            match codec.unwrap_or(options.codec) {
+                Codec::MsgPack => {
+                    let bytes = codec::json_to_msgpack(&value.bytes)?;
+                    Ok(Value { codec: Codec::MsgPack, bytes: bytes.into() })
+                }
+                _ => Ok(value.clone()),
+            }
+        }
+    }
+}
+
+/// A ttl shortened at random by up to the share `jitter`: entries made together do not end together.
+pub(crate) fn jittered(ttl: Duration, jitter: f64) -> Duration {
+    if jitter == 0.0 {
+        return ttl;
+    }
+    ttl.mul_f64(1.0 - jitter * rand::random::<f64>()).max(Duration::from_millis(1)).min(ttl)
+}
+
+/// Milliseconds, at least 1.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}

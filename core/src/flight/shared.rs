@@ -1,0 +1,244 @@
+//! The shared tier as the flights see it: records in and out, their bytes and times translated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::record::{MAX_DEPTH, Record, millis};
+use crate::codec::{self, Codec};
+use crate::envelope::{self, Entry, Unreadable};
+use crate::error::Result;
+use crate::host::process;
+use crate::key::Layout;
+use crate::options::Options;
+use crate::redis::{Address, Settings, Tier, TlsAndAuth};
+use crate::stats::{BreakerState, Counters};
+
+/// What the shared tier says of one key.
+pub(crate) enum Loaded {
+    /// A fresh record, its life in the cache's clock.
+    Fresh(Record),
+    /// A record past its ttl, to be served when the fetch fails.
+    Stale(Record),
+    /// Nothing.
+    Absent,
+    /// Something that this release does not know: a miss that must not be overwritten.
+    Foreign,
+    /// It could not be asked.
+    Unreachable,
+}
+
+/// The shared tier of one cache.
+pub(crate) struct Shared {
+    tier: Arc<Tier>,
+    layout: Layout,
+    prefix: String,
+    max_value: usize,
+    max_staleness: u64,
+    counters: Arc<Counters>,
+    used: AtomicBool,
+}
+
+impl Shared {
+    /// The shared tier that the options name; none for `memory://`.
+    pub fn open(options: &Options, counters: &Arc<Counters>) -> Result<Option<Self>> {
+        if options.url == "memory://" {
+            return Ok(None);
+        }
+        let tls_and_auth = TlsAndAuth {
+            ca: options.tls_ca.clone(),
+            cert: options.tls_cert.clone(),
+            key: options.tls_key.clone(),
+            username: options.username.clone(),
+            password: options.password.clone(),
+        };
+        let address = Address::parse(&options.url, tls_and_auth)?;
+        let layout = Layout::new(&options.prefix);
+        let settings = Settings {
+            l2_timeout: options.l2_timeout,
+            breaker: options.breaker,
+            meta_key: layout.meta(),
+            entry_pattern: layout.entry_pattern(),
+        };
+        Ok(Some(Shared {
+            tier: Tier::new(address, settings),
+            layout,
+            prefix: options.prefix.clone(),
+            max_value: options.max_value,
+            max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
+            counters: counters.clone(),
+            used: AtomicBool::new(false),
+        }))
+    }
+
+    /// Runs `work` on the runtime of this process. Work is begun in the order in which it is given.
+    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.used.store(true, Ordering::Release);
+        process().runtime().spawn(work);
+    }
+
+    /// Whether anything was ever asked of it.
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// Reads keys in one round trip. `now` is the cache's clock at the call: lives are counted from there, so
+    /// that the time of the read itself never makes a record younger.
+    pub async fn load(&self, keys: &[&[u8]], now: u64) -> Vec<Loaded> {
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.layout.entry(key)).collect();
+        match self.tier.get_many(&names).await {
+            Ok(read) => {
+                let found = read.values.into_iter().zip(keys).zip(&names);
+                found
+                    .map(|((bytes, key), name)| match bytes {
+                        // An invalidation of this process has not reached it: what stands there is not valid.
+                        Some(_) if self.tier.is_pending(name) => Loaded::Absent,
+                        Some(bytes) => self.read(key, bytes, read.server_now, now),
+                        None => Loaded::Absent,
+                    })
+                    .collect()
+            }
+            Err(_) => {
+                self.counters.l2_errors.add(1);
+                keys.iter().map(|_| Loaded::Unreachable).collect()
+            }
+        }
+    }
+
+    fn read(&self, key: &[u8], bytes: Bytes, server_now: u64, now: u64) -> Loaded {
+        let entry = match envelope::decode(bytes, self.prefix.as_bytes(), key, self.max_value) {
+            Ok(entry) => entry,
+            Err(Unreadable::Unknown) => {
+                self.counters.decode_misses.add(1);
+                return Loaded::Foreign;
+            }
+            Err(Unreadable::Corrupt(_)) => {
+                self.counters.decode_misses.add(1);
+                return Loaded::Absent;
+            }
+            Err(Unreadable::WrongKey) => {
+                self.counters.l2_errors.add(1);
+                self.tier.report_wrong_key();
+                return Loaded::Unreachable;
+            }
+        };
+        if !readable(entry.codec, &entry.payload) {
+            self.counters.decode_misses.add(1);
+            return Loaded::Absent;
+        }
+        let expires = now + entry.soft_expiry.saturating_sub(server_now);
+        let record = Record {
+            codec: entry.codec,
+            bytes: entry.payload,
+            negative: entry.negative,
+            expires,
+            fresh_until: expires.min(now + self.max_staleness),
+            stale_until: now + entry.hard_expiry.saturating_sub(server_now),
+            load_ms: entry.load_ms,
+        };
+        if record.expires > now {
+            Loaded::Fresh(record)
+        } else if record.stale_until > now {
+            Loaded::Stale(record)
+        } else {
+            Loaded::Absent
+        }
+    }
+
+    /// Writes records in one round trip.
+    pub async fn store(&self, records: Vec<(Vec<u8>, Record)>, now: u64) -> Result<()> {
+        let stored = self.try_store(records, now).await;
+        if stored.is_err() {
+            self.counters.l2_errors.add(1);
+        }
+        stored
+    }
+
+    async fn try_store(&self, records: Vec<(Vec<u8>, Record)>, now: u64) -> Result<()> {
+        let server_now = self.tier.ready().await?;
+        let entries = records
+            .into_iter()
+            .map(|(key, record)| {
+                let life = record.stale_until.saturating_sub(now).max(1);
+                let entry = Entry {
+                    codec: record.codec,
+                    negative: record.negative,
+                    soft_expiry: server_now + record.expires.saturating_sub(now),
+                    hard_expiry: server_now + life,
+                    stored_at: server_now,
+                    load_ms: record.load_ms,
+                    payload: record.bytes,
+                    ..Entry::default()
+                };
+                let bytes = envelope::encode(&entry, self.prefix.as_bytes(), &key);
+                (self.layout.entry(&key), Bytes::from(bytes), Duration::from_millis(life))
+            })
+            .collect();
+        self.tier.set_many(entries).await
+    }
+
+    /// Deletes keys in one round trip. Where that fails they are queued and retried until they land; then the
+    /// answer is true.
+    pub async fn invalidate(&self, keys: &[Vec<u8>]) -> bool {
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.layout.entry(key)).collect();
+        if self.tier.delete_many(&names).await.is_ok() {
+            return false;
+        }
+        self.counters.l2_errors.add(1);
+        self.queue_invalidations(names);
+        true
+    }
+
+    /// Queues the invalidation of keys whose write did not come through.
+    pub fn invalidate_later(&self, keys: impl IntoIterator<Item = Vec<u8>>) {
+        let names: Vec<Vec<u8>> = keys.into_iter().map(|key| self.layout.entry(&key)).collect();
+        self.queue_invalidations(names);
+    }
+
+    fn queue_invalidations(&self, names: Vec<Vec<u8>>) {
+        for name in names {
+            self.tier.queue_invalidation(name);
+        }
+    }
+
+    /// Deletes every entry of the namespace; true where that is left to do.
+    pub async fn clear(&self) -> bool {
+        if self.tier.clear().await.is_ok() {
+            return false;
+        }
+        self.counters.l2_errors.add(1);
+        self.tier.queue_clear();
+        true
+    }
+
+    /// How many invalidations have not landed.
+    pub fn pending(&self) -> usize {
+        self.tier.pending()
+    }
+
+    pub fn breaker_state(&self) -> BreakerState {
+        self.tier.breaker_state()
+    }
+
+    /// Ends the connections, after at most `time` for what is pending. Returns how much of that is left.
+    pub async fn close(&self, time: Duration) -> usize {
+        self.tier.close(time).await
+    }
+}
+
+/// Whether a reader in any language can take the payload: depth and syntax are checked here, before bytes from
+/// outside reach the parser of a host.
+fn readable(codec: Codec, payload: &[u8]) -> bool {
+    match codec {
+        Codec::Raw => true,
+        Codec::Json => payload.is_empty() || codec::check_json(payload, MAX_DEPTH).is_ok(),
+        Codec::MsgPack => payload.is_empty() || codec::msgpack_to_json(payload, MAX_DEPTH).is_ok(),
+    }
+}
+
+/// The life that a value stored at `now` has in memory, where the shared tier may learn better.
+pub(crate) fn capped(expires: u64, now: u64, max_staleness: Duration) -> u64 {
+    if max_staleness.is_zero() { now } else { expires.min(now + millis(max_staleness)) }
+}

@@ -1,0 +1,275 @@
+//! The tiers of one cache in one process, put together: memory, the shared tier, and the flights between them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
+
+use super::record::{Record, millis};
+use super::shared::Shared;
+use super::sink::{Reply, Sink};
+use super::table::{Ended, Table, Timeouts, Waiter};
+use crate::clock::{self, Clock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::{Answer, Receipt, Step, process};
+use crate::memory::MemoryCache;
+use crate::options::Options;
+use crate::stats::{Counters, Stats};
+
+/// How long `close` waits for invalidations on their way.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// One cache of this process.
+pub(crate) struct Tiers {
+    pub options: Options,
+    pub clock: Clock,
+    pub memory: Option<MemoryCache<Record, Vec<u8>>>,
+    pub shared: Option<Shared>,
+    pub table: Arc<Table<Record>>,
+    pub counters: Arc<Counters>,
+    closed: AtomicBool,
+    watched: AtomicBool,
+    me: Weak<Tiers>,
+}
+
+impl Tiers {
+    /// Puts the tiers together. Starts no thread and opens no socket.
+    pub fn open(options: Options) -> Result<Arc<Tiers>> {
+        options.validate()?;
+        let counters = Arc::new(Counters::default());
+        let shared = Shared::open(&options, &counters)?;
+        let tiers = Self::assemble(options, counters, shared);
+        process().enrol(&tiers);
+        Ok(tiers)
+    }
+
+    /// Tiers that answer every call with `Closed`.
+    pub fn closed(options: &Options) -> Arc<Tiers> {
+        let tiers = Self::assemble(options.clone(), Arc::default(), None);
+        tiers.closed.store(true, Ordering::Release);
+        tiers
+    }
+
+    fn assemble(options: Options, counters: Arc<Counters>, shared: Option<Shared>) -> Arc<Tiers> {
+        let clock = Clock::default();
+        let timeouts =
+            Timeouts { soft: options.fetch_soft_timeout.map(millis), hard: millis(options.fetch_hard_timeout) };
+        let memory = (options.l1_bytes > 0).then(|| {
+            let mut builder = MemoryCache::builder()
+                .max_bytes(options.l1_bytes)
+                .weigher(|_: &Vec<u8>, record: &Record| record.bytes.len() as u64)
+                .clock(clock.clone());
+            if let Some(entries) = options.l1_entries {
+                builder = builder.max_entries(entries);
+            }
+            builder.build()
+        });
+        Arc::new_cyclic(|me| Tiers {
+            table: Table::new(options.origin_concurrency, clock.clone(), timeouts),
+            options,
+            clock,
+            memory,
+            shared,
+            counters,
+            closed: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            me: me.clone(),
+        })
+    }
+
+    /// Itself, for what goes on in the background.
+    pub fn handle(&self) -> Arc<Tiers> {
+        self.me.upgrade().expect("a call runs, so somebody holds the tiers")
+    }
+
+    /// Fails with `Closed` once the cache, or the process, has said good-bye.
+    pub fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) || process().is_stopped() {
+            return Err(Error::new(ErrorKind::Closed, operation, "the cache is closed"));
+        }
+        Ok(())
+    }
+
+    /// What memory has under `key`, stale values included.
+    pub fn remembered(&self, key: &[u8]) -> Option<Record> {
+        self.memory.as_ref()?.get(key)
+    }
+
+    /// What memory may answer with now.
+    pub fn fresh(&self, key: &[u8]) -> Option<Record> {
+        self.remembered(key).filter(|record| record.fresh_until > self.clock.now_ms())
+    }
+
+    /// Puts a record into memory. Called under the lock of its shard of the flight table.
+    pub fn remember(&self, key: &[u8], record: &Record) {
+        if let Some(memory) = &self.memory {
+            memory.set_until(key, record.clone(), record.stale_until);
+        }
+    }
+
+    /// Takes `key` out of memory. Called under the lock of its shard of the flight table.
+    pub fn forget(&self, key: &[u8]) {
+        if let Some(memory) = &self.memory {
+            memory.remove(key);
+        }
+    }
+
+    /// Sees to it that slow fetches are noticed.
+    pub fn watch(&self) {
+        if !self.watched.swap(true, Ordering::AcqRel) {
+            let me: Weak<Tiers> = self.me.clone();
+            clock::register(me);
+        }
+    }
+
+    /// Delivers what a flight came to, from anywhere.
+    pub fn conclude(&self, ended: Ended<Record>, failure: Error) -> Option<Record> {
+        let now = self.clock.now_ms();
+        let stale = ended.stale.clone().filter(|stale| stale.stale_until > now && !stale.negative);
+        let waiters = ended.waiters.len() as u64;
+        let payload = stale.as_ref().and_then(|stale| stale.payload().ok());
+        if payload.is_some() {
+            self.counters.stale_served.add(waiters);
+        }
+        self.table.deliver(ended, || match &payload {
+            Some(value) => Answer::Stale { value: value.clone(), lease: None },
+            None => Answer::Failed(failure.clone()),
+        });
+        payload.and(stale)
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        let memory = self.memory.as_ref().map(MemoryCache::stats).unwrap_or_default();
+        Stats {
+            hits_l1: self.counters.hits_l1.get(),
+            hits_l2: self.counters.hits_l2.get(),
+            misses: self.counters.misses.get(),
+            stale_served: self.counters.stale_served.get(),
+            loads: self.table.loads.get(),
+            load_errors: self.counters.load_errors.get(),
+            waits: self.counters.waits.get(),
+            evictions: memory.evictions,
+            expired: memory.expired,
+            invalidations: self.counters.invalidations.get(),
+            pending: self.shared.as_ref().map_or(0, |shared| shared.pending() as u64),
+            decode_misses: self.counters.decode_misses.get(),
+            l2_errors: self.counters.l2_errors.get(),
+            breaker_state: self.shared.as_ref().map(Shared::breaker_state).unwrap_or_default(),
+            entries: memory.entries,
+            bytes: memory.bytes,
+        }
+    }
+
+    /// Closes the cache: waiters get `Closed`, memory is emptied, and invalidations that the shared tier has not
+    /// got yet have 5 s to land. The receipt says whether any is left.
+    pub fn close(&self, reply: &dyn Reply) -> Result<Step> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(Step::Ready(Answer::Done(Receipt::default())));
+        }
+        self.turn_away();
+        if self.shared.is_none() {
+            return Ok(Step::Ready(Answer::Done(Receipt::default())));
+        }
+        let sink = reply.sink("close", None)?;
+        self.drain_behind(DRAIN, move |left| {
+            let receipt = Receipt { pending: left > 0, ..Receipt::default() };
+            drop(sink.finish(Answer::Done(receipt)));
+        });
+        Ok(Step::Pending)
+    }
+
+    /// The last handle was dropped without a close.
+    pub fn leave(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.turn_away();
+            if self.shared.as_ref().is_some_and(Shared::is_used) {
+                self.drain_behind(DRAIN, |_| ());
+            }
+        }
+    }
+
+    fn turn_away(&self) {
+        let error = Error::new(ErrorKind::Closed, "get_or_fetch", "the cache was closed");
+        for waiter in self.table.close() {
+            drop(waiter.sink.finish(Answer::Failed(error.clone())));
+        }
+        if let Some(memory) = &self.memory {
+            memory.clear();
+        }
+    }
+
+    /// Gives the shared tier `time` to take what is on its way, then calls `done` with what is left.
+    fn drain_behind(&self, time: Duration, done: impl FnOnce(usize) + Send + 'static) {
+        let me = self.handle();
+        process().runtime().spawn(async move {
+            let left = match &me.shared {
+                Some(shared) => shared.close(time).await,
+                None => 0,
+            };
+            done(left);
+        });
+    }
+
+    fn turn_over(&self) -> bool {
+        for ended in self.table.expire() {
+            self.counters.load_errors.add(1);
+            let message = format!(
+                "the fetch did not end within fetch_hard_timeout = {} s",
+                self.options.fetch_hard_timeout.as_secs_f64()
+            );
+            self.conclude(ended, Error::new(ErrorKind::FetchTimeout, "get_or_fetch", message));
+        }
+        for (waiters, stale) in self.table.give_stale() {
+            self.serve_stale(waiters, &stale);
+        }
+        self.table.has_leases()
+    }
+
+    fn serve_stale(&self, waiters: impl IntoIterator<Item = Waiter>, stale: &Record) {
+        let Ok(value) = stale.payload() else { return };
+        for waiter in waiters {
+            self.counters.stale_served.add(1);
+            drop(waiter.sink.finish(Answer::Stale { value: value.clone(), lease: None }));
+        }
+    }
+}
+
+impl clock::Tick for Tiers {
+    fn tick(&self) -> bool {
+        if self.turn_over() {
+            return true;
+        }
+        self.watched.store(false, Ordering::Release);
+        // A lease given between the look and the store would have found us still watching.
+        self.table.has_leases() && !self.watched.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Gives every cache of this process together `timeout` to send what is on its way.
+pub(crate) fn drain_all(timeout: Duration) {
+    let (sender, receiver) = mpsc::channel();
+    let mut waiting = 0;
+    for tiers in process().caches() {
+        let sender = sender.clone();
+        tiers.turn_away();
+        if tiers.shared.as_ref().is_some_and(Shared::is_used) {
+            waiting += 1;
+            tiers.drain_behind(timeout, move |_| {
+                // The receiver may have stopped waiting.
+                let _ = sender.send(());
+            });
+        }
+    }
+    let deadline = std::time::Instant::now() + timeout;
+    for _ in 0..waiting {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        if receiver.recv_timeout(left).is_err() {
+            return;
+        }
+    }
+}
+
+/// A caller as it waits in a flight.
+pub(super) fn waiter(sink: Arc<dyn Sink>, put: super::table::Put, o: &crate::host::FetchOptions<'_>) -> Waiter {
+    Waiter { sink, put, exempt: !o.held.is_empty(), owner: o.owner, blocking: o.blocking }
+}

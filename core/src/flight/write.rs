@@ -1,0 +1,192 @@
+//! Writes: `set`, `delete`, `clear`, and those of many keys.
+//!
+//! The order is the same for all. Under the lock of the key's shard: the flight is voided, memory is changed,
+//! and the work on the shared tier is begun, so that two writes of a key reach both tiers in one order. When
+//! the shared tier has acknowledged a delete, the flight is voided and memory is cleared once more: a read that
+//! began in between may have brought the old value back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::record::{Record, admit, jittered, millis};
+use super::shared::capped;
+use super::sink::{Reply, Sink};
+use super::tiers::Tiers;
+use crate::codec::Codec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
+use crate::key;
+
+impl Tiers {
+    /// Stores one value: `Done`.
+    pub fn set(&self, key: &[u8], value: &Value, o: &PutOptions, reply: &dyn Reply) -> Result<Step> {
+        self.check_open("set")?;
+        key::check(key, "set")?;
+        let record = self.record("set", value, o)?;
+        let Some(shared) = &self.shared else {
+            self.table.write(key, || self.remember(key, &record));
+            return Ok(done(false));
+        };
+        let sink = reply.sink("set", None)?;
+        self.table.write(key, || {
+            self.remember(key, &record);
+            shared.run(self.handle().store_behind(vec![(key.to_vec(), record)], sink));
+        });
+        Ok(Step::Pending)
+    }
+
+    /// Stores many values in one round trip: `Done`. All are checked before the first is stored.
+    pub fn set_many(&self, entries: &[(&[u8], Value)], o: &PutOptions, reply: &dyn Reply) -> Result<Step> {
+        self.check_open("set_many")?;
+        let mut records = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            key::check(key, "set_many")?;
+            records.push((key.to_vec(), self.record("set_many", value, o)?));
+        }
+        for (key, record) in &records {
+            self.table.write(key, || self.remember(key, record));
+        }
+        match &self.shared {
+            Some(shared) if !records.is_empty() => {
+                let sink = reply.sink("set_many", None)?;
+                shared.run(self.handle().store_behind(records, sink));
+                Ok(Step::Pending)
+            }
+            _ => Ok(done(false)),
+        }
+    }
+
+    /// Deletes one key: `Done`.
+    pub fn delete(&self, key: &[u8], reply: &dyn Reply) -> Result<Step> {
+        self.delete_all("delete", &[key], reply)
+    }
+
+    /// Deletes many keys in one round trip: `Done`.
+    pub fn delete_many(&self, keys: &[&[u8]], reply: &dyn Reply) -> Result<Step> {
+        self.delete_all("delete_many", keys, reply)
+    }
+
+    fn delete_all(&self, operation: &'static str, keys: &[&[u8]], reply: &dyn Reply) -> Result<Step> {
+        self.check_open(operation)?;
+        keys.iter().try_for_each(|key| key::check(key, operation))?;
+        self.counters.invalidations.add(keys.len() as u64);
+        let Some(shared) = self.shared.as_ref().filter(|_| !keys.is_empty()) else {
+            keys.iter().for_each(|key| self.drop_locally(key));
+            return Ok(done(false));
+        };
+        let sink = reply.sink(operation, None)?;
+        let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
+        keys.iter().for_each(|key| self.drop_locally(key));
+        shared.run(self.handle().delete_behind(owned, sink));
+        Ok(Step::Pending)
+    }
+
+    /// Empties the cache, its namespace in the shared tier included: `Done`.
+    pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
+        self.check_open("clear")?;
+        self.counters.invalidations.add(1);
+        self.clear_locally();
+        let Some(shared) = &self.shared else { return Ok(done(false)) };
+        let sink = reply.sink("clear", None)?;
+        shared.run(self.handle().clear_behind(sink));
+        Ok(Step::Pending)
+    }
+
+    fn drop_locally(&self, key: &[u8]) {
+        self.table.write(key, || self.forget(key));
+    }
+
+    fn clear_locally(&self) {
+        self.table.write_all(|| {
+            if let Some(memory) = &self.memory {
+                memory.clear();
+            }
+        });
+    }
+
+    async fn store_behind(self: Arc<Self>, records: Vec<(Vec<u8>, Record)>, sink: Arc<dyn Sink>) {
+        let Some(shared) = &self.shared else { return };
+        let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
+        let failed = shared.store(records, self.clock.now_ms()).await.is_err();
+        if failed {
+            shared.invalidate_later(keys);
+        }
+        drop(sink.finish(Answer::Done(receipt(failed))));
+    }
+
+    async fn delete_behind(self: Arc<Self>, keys: Vec<Vec<u8>>, sink: Arc<dyn Sink>) {
+        let Some(shared) = &self.shared else { return };
+        let pending = shared.invalidate(&keys).await;
+        keys.iter().for_each(|key| self.drop_locally(key));
+        drop(sink.finish(Answer::Done(receipt(pending))));
+    }
+
+    async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {
+        let Some(shared) = &self.shared else { return };
+        let pending = shared.clear().await;
+        self.clear_locally();
+        drop(sink.finish(Answer::Done(receipt(pending))));
+    }
+
+    /// A record of `value` with the life that the options say, from now on.
+    fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
+        let ttl = o.ttl.resolve(operation, self.options.ttl)?;
+        check_codec(operation, o.codec)?;
+        let stored = admit(&self.options, operation, value, o.codec)?;
+        Ok(self.lived(stored, ttl, 0))
+    }
+
+    /// A record that lives for `ttl` from now on.
+    pub(super) fn lived(&self, stored: Value, ttl: std::time::Duration, load_ms: u32) -> Record {
+        let now = self.clock.now_ms();
+        let expires = now + millis(jittered(ttl, self.options.jitter));
+        let fresh_until = match self.shared {
+            Some(_) => capped(expires, now, self.options.max_staleness),
+            None => expires,
+        };
+        let stale_for = self.options.stale_for(ttl).as_millis();
+        Record {
+            codec: stored.codec,
+            bytes: stored.bytes,
+            negative: false,
+            expires,
+            fresh_until,
+            stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
+            load_ms,
+        }
+    }
+
+    /// A remembered "not found".
+    pub(super) fn negative(&self) -> Record {
+        let nothing = Value { codec: Codec::Raw, bytes: bytes::Bytes::new() };
+        let record = self.lived(nothing, self.options.negative_ttl, 0);
+        Record { negative: true, stale_until: record.expires, ..record }
+    }
+}
+
+/// Bytes are always raw, and nothing else ever is: raw cannot be asked for.
+pub(super) fn check_codec(operation: &'static str, codec: Option<Codec>) -> Result<()> {
+    if codec == Some(Codec::Raw) {
+        let message = "codec must be json or msgpack; bytes are always raw";
+        return Err(Error::new(ErrorKind::InvalidOption, operation, message));
+    }
+    Ok(())
+}
+
+fn done(pending: bool) -> Step {
+    Step::Ready(Answer::Done(receipt(pending)))
+}
+
+/// The position of a write in this process: a random epoch and a count.
+fn receipt(pending: bool) -> Receipt {
+    static EPOCH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let mut token = [0; 16];
+    token[..8].copy_from_slice(&EPOCH.get_or_init(rand::random).to_be_bytes());
+    token[8..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Receipt { pending, token: ConsistencyToken(token) }
+}
+
+pub(super) fn write_receipt() -> Receipt {
+    receipt(false)
+}

@@ -1,0 +1,130 @@
+//! What passes through the seam: bytes, numbers and these few shapes.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::codec::Codec;
+use crate::error::{Error, ErrorKind};
+use crate::flight::Lease;
+use crate::options::Ttl;
+
+/// Encoded bytes and the codec they are in. A host gives and gets only [`Codec::Raw`] and
+/// [`Codec::Json`]; what is stored as MessagePack is translated on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// How `bytes` are encoded.
+    pub codec: Codec,
+    /// The encoded value; cloning shares it.
+    pub bytes: Bytes,
+}
+
+/// A value on its way to the host.
+pub type Payload = Value;
+
+/// How a value is stored.
+#[derive(Clone, Debug, Default)]
+pub struct PutOptions {
+    /// How long the value is fresh.
+    pub ttl: Ttl,
+    /// The codec to store it in, if it is not the cache's own.
+    pub codec: Option<Codec>,
+}
+
+/// How a `get_or_fetch` is to be answered.
+#[derive(Clone, Debug, Default)]
+pub struct FetchOptions<'a> {
+    /// How the fetched value will be stored. Checked before the fetch runs.
+    pub put: PutOptions,
+    /// Leases that the caller holds: the fetches inside which this call is made.
+    pub held: &'a [u64],
+    /// The host's name for the loop or thread that would run the fetch; 0 for none.
+    pub owner: u64,
+    /// Whether the caller blocks `owner` while it waits. A leader of the same owner could then never end.
+    pub blocking: bool,
+    /// Do not answer from a tier: what is there did not decode.
+    pub bypass_cache: bool,
+}
+
+/// The answer to a call: now, or through the queue.
+#[derive(Debug)]
+pub enum Step {
+    /// Answered; the token will not be completed.
+    Ready(Answer),
+    /// The token will be completed through the queue.
+    Pending,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub enum Answer {
+    /// A fresh value. A lease asks its holder to refresh it; the value is to be used now.
+    Hit {
+        /// The value.
+        value: Payload,
+        /// Present when this caller was drawn to refresh the value ahead of its expiry.
+        lease: Option<Lease>,
+    },
+    /// A value past its time, served because nothing better can be had.
+    Stale {
+        /// The value.
+        value: Payload,
+        /// Present when this caller was drawn to refresh it.
+        lease: Option<Lease>,
+    },
+    /// Nothing is stored under the key.
+    Miss,
+    /// The caller is to run its fetch and to answer with `fulfil`, `fail` or `abandon`.
+    Lead(Lease),
+    /// The caller is to run its fetch unshared and to store nothing: the leader runs on the very loop that
+    /// this caller blocks.
+    Bypass,
+    /// Inside the `Many` of a `begin_many`: somebody else leads; the answer comes by a token of its own.
+    Waiting,
+    /// A write was done.
+    Done(Receipt),
+    /// One answer for each key, in the order of the keys.
+    Many(Vec<Answer>),
+    /// The call failed.
+    Failed(Error),
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The second tier was not reached yet: an invalidation of the keys is queued and retried until it lands.
+    pub pending: bool,
+    /// Where this write stands in the order of writes.
+    pub token: ConsistencyToken,
+}
+
+/// An opaque position in the order of writes; its text form is 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConsistencyToken(pub [u8; 16]);
+
+impl fmt::Display for ConsistencyToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// An answer that comes through a queue.
+#[derive(Debug)]
+pub struct Completion {
+    /// The token that the host gave to the call.
+    pub token: u64,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// What a host says of a fetch that failed.
+#[derive(Clone, Debug)]
+pub struct FetchFailure {
+    /// [`ErrorKind::FetchFailed`], [`ErrorKind::NotFound`] (remembered for `negative_ttl`), or
+    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded.
+    pub kind: ErrorKind,
+    /// The message, for callers that cannot be given the error object.
+    pub message: String,
+    /// The host's name for its error object, 0 for none.
+    pub error_ref: u64,
+}

@@ -1,0 +1,146 @@
+//! One cache object of a host.
+
+use std::sync::Arc;
+
+use super::answer::{FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
+use super::queue::Queue;
+use crate::error::Result;
+use crate::flight::{Generations, QueueReply, Tiers};
+use crate::options::Options;
+use crate::stats::Stats;
+
+/// A cache as a binding holds it. Cloning shares it; the last clone that goes away closes it behind.
+///
+/// It survives a fork: the child starts with empty memory and connections of its own, and leases of the parent
+/// have ended there.
+///
+/// Every call checks its arguments before anything happens: `InvalidKey`, `InvalidValue` and `InvalidOption`
+/// come as the error of the call itself, and so does `Closed`.
+#[derive(Clone)]
+pub struct Cache(Arc<Generations>);
+
+impl Cache {
+    /// Opens a cache with options in JSON (see [`Options::from_json`]). Starts no thread and opens no socket.
+    ///
+    /// # Errors
+    /// `InvalidOption` naming the option and its limit.
+    pub fn open(options_json: &[u8]) -> Result<Cache> {
+        Ok(Cache(Arc::new(Generations::new(Options::from_json(options_json)?)?)))
+    }
+
+    fn tiers(&self) -> &Arc<Tiers> {
+        self.0.tiers()
+    }
+
+    /// What memory can answer with now; never pending.
+    pub fn peek(&self, key: &[u8]) -> Result<Option<Payload>> {
+        self.tiers().peek(key)
+    }
+
+    /// Reads one key: `Hit` or `Miss`.
+    pub fn get(&self, key: &[u8], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().get(key, &QueueReply { queue, token })
+    }
+
+    /// Stores one value: `Done`.
+    pub fn set(&self, key: &[u8], value: Value, o: &PutOptions, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().set(key, &value, o, &QueueReply { queue, token })
+    }
+
+    /// Deletes one key: `Done`.
+    pub fn delete(&self, key: &[u8], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().delete(key, &QueueReply { queue, token })
+    }
+
+    /// Empties the cache and its namespace in the shared tier: `Done`.
+    pub fn clear(&self, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().clear(&QueueReply { queue, token })
+    }
+
+    /// Reads many keys: `Many` of `Hit` and `Miss`.
+    pub fn get_many(&self, keys: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().get_many(keys, &QueueReply { queue, token })
+    }
+
+    /// Stores many values: `Done`. All are checked before the first is stored.
+    pub fn set_many(
+        &self,
+        entries: Vec<(&[u8], Value)>,
+        o: &PutOptions,
+        queue: &Arc<Queue>,
+        token: u64,
+    ) -> Result<Step> {
+        self.tiers().set_many(&entries, o, &QueueReply { queue, token })
+    }
+
+    /// Deletes many keys: `Done`.
+    pub fn delete_many(&self, keys: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().delete_many(keys, &QueueReply { queue, token })
+    }
+
+    /// Begins a `get_or_fetch`: `Hit`, `Stale`, `Lead`, `Bypass` or `Failed`.
+    pub fn begin(&self, key: &[u8], o: &FetchOptions<'_>, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().begin(key, o, &QueueReply { queue, token })
+    }
+
+    /// Begins a `get_or_fetch` of many keys: `Many`, one of the answers of [`Cache::begin`] for each key, or
+    /// `Waiting` where another caller leads: that key's answer comes as token + 1 + its index. The tokens from
+    /// `token` to `token + keys.len()` belong to this call.
+    ///
+    /// The host runs one fetch for all keys that it leads, abandons those that the fetch left out, and only
+    /// then waits for the others.
+    pub fn begin_many(
+        &self,
+        keys: &[&[u8]],
+        o: &FetchOptions<'_>,
+        queue: &Arc<Queue>,
+        token: u64,
+    ) -> Result<Step> {
+        self.tiers().begin_many(keys, o, &QueueReply { queue, token })
+    }
+
+    /// The fetch of `lease` brought `value`: it is stored, unless the key was written in between, and all
+    /// waiters get it. A default ttl is that of the `begin`.
+    ///
+    /// # Errors
+    /// `LeaseExpired` when the lease has ended: nothing has changed. `InvalidValue` and `InvalidOption`: the
+    /// waiters get that error too.
+    pub fn fulfil(&self, lease: u64, value: Value, o: &PutOptions) -> Result<Receipt> {
+        self.tiers().fulfil(lease, &value, o)
+    }
+
+    /// The fetch of `lease` failed. A returned value is stale, and to be served instead of the error.
+    ///
+    /// # Errors
+    /// `LeaseExpired` when the lease has ended: nothing has changed.
+    pub fn fail(&self, lease: u64, failure: FetchFailure) -> Result<Option<Payload>> {
+        self.tiers().fail(lease, failure)
+    }
+
+    /// The holder of `lease` gave up: the next waiter leads. Does nothing for a lease that has ended.
+    pub fn abandon(&self, lease: u64) {
+        self.tiers().abandon(lease);
+    }
+
+    /// The host could not decode what was stored under `key`: it is counted and goes from memory.
+    pub fn note_undecodable(&self, key: &[u8]) {
+        self.tiers().note_undecodable(key);
+    }
+
+    /// A snapshot of the counters.
+    pub fn stats(&self) -> Stats {
+        self.tiers().stats()
+    }
+
+    /// Closes the cache: `Done`, with `pending` when invalidations did not land within 5 s. Waiters get
+    /// `Closed`, and so does every later call. A second close is done at once.
+    pub fn close(&self, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().close(&QueueReply { queue, token })
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}

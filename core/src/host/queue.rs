@@ -1,0 +1,228 @@
+//! The completion queue: answers on their way to a host, with one wake a batch.
+//!
+//! A token is *open* from the call that takes it until its completion is pushed, then *done* until the host
+//! drains it. Each transition happens under one lock, so a token is completed exactly once, or never after
+//! `cancel` has returned. No wake, and no drop of an answer, happens under that lock.
+//!
+//! The lost wake to avoid: a drainer that clears the signal *after* it saw the queue empty could clear the
+//! signal of a push that came in between. The signal is therefore cleared first, and `woken` goes back to
+//! false in the same critical section that finds the queue empty.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use super::answer::{Answer, Completion};
+use super::wake::Wake;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Arc, Condvar, Mutex, lock};
+
+/// More tokens than this in flight on one queue are refused with [`ErrorKind::Overloaded`].
+const MAX_OPEN: usize = 1 << 20;
+
+/// Completions for one host runtime: an event loop, a waiter thread, or one blocked caller.
+pub struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+    wake: Wake,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashSet<u64>,
+    done: VecDeque<Completion>,
+    /// A wake was sent that no drain has answered by emptying the queue.
+    woken: bool,
+    sleepers: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// A queue for [`Queue::wait`].
+    pub fn new() -> Arc<Queue> {
+        Self::with(Wake::None)
+    }
+
+    /// A queue whose [`Queue::fd`] is readable while completions are there.
+    ///
+    /// # Errors
+    /// The operating system's, when it has no descriptor left.
+    pub fn with_fd() -> io::Result<Arc<Queue>> {
+        Ok(Self::with(Wake::event_fd()?))
+    }
+
+    /// A queue that calls `wake` once a batch, on a thread of the core, with no lock held. `wake` must not
+    /// block and must not call into an interpreter beyond scheduling a drain.
+    pub fn with_waker(wake: impl Fn() + Send + Sync + 'static) -> Arc<Queue> {
+        Self::with(Wake::Call(Box::new(wake)))
+    }
+
+    fn with(wake: Wake) -> Arc<Queue> {
+        Arc::new(Queue { state: Mutex::new(State::default()), arrived: Condvar::new(), wake })
+    }
+
+    /// The descriptor to poll for reading, if this queue has one. It is valid as long as the queue.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.wake.fd()
+    }
+
+    /// Appends at most `max` completions and returns how many. Call it until it returns less than `max`;
+    /// where more is left, the wake is sent again, so a host may also stop early and go on later.
+    pub fn drain(&self, max: usize, out: &mut Vec<Completion>) -> usize {
+        self.wake.clear();
+        let (count, more) = lock(&self.state).take(max, out);
+        if more {
+            self.wake.wake();
+        }
+        count
+    }
+
+    /// Blocks until a completion is there, the time is over or the queue is closed; then as [`Queue::drain`].
+    /// Returns 0 in the latter two cases.
+    pub fn wait(&self, max: usize, timeout: Option<Duration>, out: &mut Vec<Completion>) -> usize {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut state = lock(&self.state);
+        while state.done.is_empty() && !state.closed {
+            state.sleepers += 1;
+            let timed_out;
+            (state, timed_out) = self.sleep(state, deadline);
+            state.sleepers -= 1;
+            if timed_out {
+                break;
+            }
+        }
+        let (count, more) = state.take(max, out);
+        drop(state);
+        if more {
+            // The push that filled the queue woke one sleeper only.
+            self.arrived.notify_one();
+        }
+        count
+    }
+
+    fn sleep<'a>(
+        &self,
+        state: crate::sync::MutexGuard<'a, State>,
+        deadline: Option<Instant>,
+    ) -> (crate::sync::MutexGuard<'a, State>, bool) {
+        match deadline {
+            None => {
+                let state = self.arrived.wait(state);
+                (state.unwrap_or_else(std::sync::PoisonError::into_inner), false)
+            }
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return (state, true);
+                }
+                let (state, _) =
+                    self.arrived.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner);
+                (state, false)
+            }
+        }
+    }
+
+    /// Takes `token` back: after this returns, no completion for it will come. An undelivered lead is
+    /// abandoned. Returns false when the completion was delivered already, or the token was never open.
+    pub fn cancel(&self, token: u64) -> bool {
+        let undelivered;
+        let cancelled = {
+            let mut state = lock(&self.state);
+            let position = state.done.iter().position(|completion| completion.token == token);
+            undelivered = position.and_then(|index| state.done.remove(index));
+            state.open.remove(&token) || undelivered.is_some()
+        };
+        // A lead inside runs into the flight table when it is dropped: never under our lock.
+        drop(undelivered);
+        cancelled
+    }
+
+    /// How many tokens are open, or done and not yet drained.
+    pub fn outstanding(&self) -> usize {
+        let state = lock(&self.state);
+        state.open.len() + state.done.len()
+    }
+
+    /// Ends the queue: what is undelivered is dropped, later calls on it fail with [`ErrorKind::Closed`], and
+    /// threads in [`Queue::wait`] return.
+    pub fn close(&self) {
+        let undelivered = {
+            let mut state = lock(&self.state);
+            state.closed = true;
+            state.open.clear();
+            std::mem::take(&mut state.done)
+        };
+        drop(undelivered);
+        self.arrived.notify_all();
+        self.wake.wake();
+    }
+
+    /// Whether [`Queue::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Opens `token`, so that a completion for it can be pushed.
+    pub(crate) fn open(&self, operation: &'static str, token: u64) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::new(ErrorKind::Closed, operation, "the completion queue is closed"));
+        }
+        if state.open.len() >= MAX_OPEN {
+            let message = format!("more than {MAX_OPEN} operations in flight");
+            return Err(Error::new(ErrorKind::Overloaded, operation, message));
+        }
+        if !state.open.insert(token) {
+            let message = format!("token {token} is in use on this queue");
+            return Err(Error::new(ErrorKind::InvalidOption, operation, message));
+        }
+        Ok(())
+    }
+
+    /// Whether somebody still waits for `token`.
+    pub(crate) fn is_open(&self, token: u64) -> bool {
+        lock(&self.state).open.contains(&token)
+    }
+
+    /// Closes `token` without a completion: the call that took it was answered at once.
+    pub(crate) fn withdraw(&self, token: u64) {
+        lock(&self.state).open.remove(&token);
+    }
+
+    /// Completes `token`, or gives the answer back when nobody waits for it any more.
+    pub(crate) fn complete(&self, token: u64, answer: Answer) -> Result<(), Answer> {
+        let (wake, sleeper) = {
+            let mut state = lock(&self.state);
+            if !state.open.remove(&token) {
+                return Err(answer);
+            }
+            state.done.push_back(Completion { token, answer });
+            let first = !std::mem::replace(&mut state.woken, true);
+            (first, state.sleepers > 0)
+        };
+        if sleeper {
+            self.arrived.notify_one();
+        }
+        if wake {
+            self.wake.wake();
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn take(&mut self, max: usize, out: &mut Vec<Completion>) -> (usize, bool) {
+        let count = max.min(self.done.len());
+        out.extend(self.done.drain(..count));
+        let more = !self.done.is_empty();
+        self.woken = more;
+        (count, more)
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("outstanding", &self.outstanding()).finish_non_exhaustive()
+    }
+}

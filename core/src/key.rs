@@ -1,0 +1,83 @@
+//! Keys: what users may write, and how they stand in Redis.
+//!
+//! The hash tag of a Redis key comes first, so that no byte of a user's key can choose its slot; prefixes have no
+//! characters that mean anything in a pattern.
+
+pub mod template;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The longest key in bytes.
+pub const MAX_KEY: usize = 1024;
+/// The longest prefix in bytes.
+pub const MAX_PREFIX: usize = 128;
+
+/// Checks a key: 1 byte to 1 KiB.
+pub(crate) fn check(key: &[u8], operation: &'static str) -> Result<()> {
+    if (1..=MAX_KEY).contains(&key.len()) {
+        return Ok(());
+    }
+    let message = format!("key must be 1 to {MAX_KEY} bytes, has {}", key.len());
+    Err(Error::new(ErrorKind::InvalidKey, operation, message))
+}
+
+/// Checks a prefix: 0 to 128 bytes of `[A-Za-z0-9_.:-]`.
+pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
+    let invalid = |what: String| {
+        let message = format!("prefix must be 0 to {MAX_PREFIX} bytes of [A-Za-z0-9_.:-], {what}");
+        Error::new(ErrorKind::InvalidOption, "open", message)
+    };
+    if prefix.len() > MAX_PREFIX {
+        return Err(invalid(format!("has {}", prefix.len())));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    match prefix.chars().position(|c| !allowed(c)) {
+        None => Ok(()),
+        Some(position) => Err(invalid(format!("has another character at position {position}"))),
+    }
+}
+
+/// xxh3-64 of the length of the prefix (u32, little endian), the prefix and the key: the proof in each entry that
+/// it belongs to its key.
+pub(crate) fn hash(prefix: &[u8], key: &[u8]) -> u64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&u32::try_from(prefix.len()).unwrap_or(u32::MAX).to_le_bytes());
+    hasher.update(prefix);
+    hasher.update(key);
+    hasher.digest()
+}
+
+/// The names of one cache in Redis. There is one partition until clusters are supported; their number is
+/// recorded under [`Layout::meta`].
+pub(crate) struct Layout {
+    prefix: String,
+}
+
+impl Layout {
+    pub fn new(prefix: &str) -> Self {
+        Layout { prefix: prefix.to_owned() }
+    }
+
+    /// Where the entry of `key` is stored: `sj:{prefix.0}:e:key`.
+    pub fn entry(&self, key: &[u8]) -> Vec<u8> {
+        let mut name = format!("sj:{{{}.0}}:e:", self.prefix).into_bytes();
+        name.extend_from_slice(key);
+        name
+    }
+
+    /// Where the format and the number of partitions are recorded: `sj:{prefix.m}:meta`.
+    pub fn meta(&self) -> Vec<u8> {
+        format!("sj:{{{}.m}}:meta", self.prefix).into_bytes()
+    }
+
+    /// The pattern that all entries match, and nothing else.
+    pub fn entry_pattern(&self) -> Vec<u8> {
+        // A full stop and a colon stand for themselves in a pattern; a prefix has nothing else that could.
+        format!("sj:{{{}.0}}:e:*", self.prefix).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod cache;
+mod clock;
+mod codec;
+mod envelope;
+mod error;
+mod flight;
+pub mod host;
+mod key;
+mod memory;
+mod options;
+mod redis;
+mod resilience;
+mod stats;
+mod sync;
+
+pub use cache::{Builder, CacheService, PartialError};
+pub use clock::{Clock, ManualClock};
+pub use codec::{Codec, Raw};
+pub use error::{Error, ErrorKind, Failure, Result};
+pub use host::{ConsistencyToken, Receipt};
+pub use key::template;
+pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
+pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl};
+pub use stats::{BreakerState, Stats};

@@ -1,0 +1,69 @@
+//! The cache as a whole: against a model, its policy, its manners towards user code, and under threads.
+
+mod background;
+mod model;
+mod policy;
+mod semantics;
+mod threads;
+mod user_code;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::budget::Budget;
+use super::store::{Listener, Store, Weigher};
+use super::{EvictReason, MemoryCache};
+use crate::clock::{Clock, ManualClock};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A cache with as many shards as asked for, which the builder derives from bound and machine.
+struct Setup<V> {
+    max_bytes: u64,
+    max_entries: u64,
+    shards: usize,
+    clock: Clock,
+    weigher: Weigher<V, String>,
+    listener: Option<Listener<V, String>>,
+}
+
+impl<V: Send + Sync + 'static> Setup<V> {
+    fn new() -> (Self, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        let setup = Setup {
+            max_bytes: u64::MAX,
+            max_entries: u64::MAX,
+            shards: 1,
+            clock,
+            weigher: Box::new(|_, _| 0),
+            listener: None,
+        };
+        (setup, hand)
+    }
+
+    fn build(self) -> MemoryCache<V> {
+        let budget = Budget::new(self.max_bytes, self.max_entries);
+        MemoryCache { store: Store::new(budget, self.shards, self.clock, self.weigher, self.listener) }
+    }
+}
+
+/// What a listener has heard.
+type Log<V> = Arc<Mutex<Vec<(String, V, EvictReason)>>>;
+
+fn log<V: Clone + Send + 'static>() -> (Log<V>, Listener<V, String>) {
+    let log = Log::default();
+    let ours = log.clone();
+    let listener = move |key: &String, value: &V, reason| {
+        ours.lock().unwrap().push((key.clone(), value.clone(), reason));
+    };
+    (log, Box::new(listener))
+}
+
+/// Polls until `done`, and fails after 20 s.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,20 @@
+//! The primitives of what is model-checked: the standard library's, or shuttle's under its feature.
+//! Queue, flight and slot table take everything from here, so the file checked is the file shipped.
+
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::sync::{
+    Arc, Condvar, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Locks, also after a panic of another holder: every critical section of this crate leaves its data
+/// usable at each point where it could panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
