@@ -1,1 +1,26 @@
-//! See README.md.
+//! The C interface of Scrubjay. See `README.md` for its users, `include/scrubjay.h` for every call.
+//!
+//! Nothing here has an opinion: each function checks its pointers, calls the seam of the core, and turns the answer
+//! into a plain struct. No panic leaves a function, and no function keeps a pointer of its caller.
+//!
+//! ```text
+//! cache      open, free, stats
+//! call       one key, many keys: answered at once or through a queue
+//! lease      begin, fulfil, fail, abandon
+//! queue      completions
+//! blocking   the same calls for a thread that waits; sj_get_or_fetch with a function of the caller
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names of C")]
+
+mod answer;
+mod args;
+mod blocking;
+mod cache;
+mod call;
+mod error;
+mod fetch;
+mod guard;
+mod lease;
+mod queue;
+pub mod types;

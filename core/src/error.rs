@@ -138,7 +138,7 @@ pub struct Failure {
 
 impl Error {
     /// An error of `kind` in `operation`, with a sentence for the reader.
-    pub(crate) fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         Error::Cache(Arc::new(Failure { kind, operation, message: message.into(), host_ref: None }))
     }
 

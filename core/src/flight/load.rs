@@ -201,7 +201,7 @@ impl Tiers {
         let ended = self.table.end(lease, |key, ended| {
             if !ended.void {
                 let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
-                self.keep(key, &self.lived(stored, ttl.unwrap_or(ended.put.ttl), took));
+                self.keep(key, &self.lived(stored, ttl.unwrap_or(ended.put.ttl), took), ended.ticket);
             }
         })?;
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None });
@@ -214,7 +214,7 @@ impl Tiers {
             ErrorKind::NotFound => {
                 let ended = self.table.end(lease, |key, ended| {
                     if !ended.void {
-                        self.keep(key, &self.negative());
+                        self.keep(key, &self.negative(), ended.ticket);
                     }
                 })?;
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
@@ -254,7 +254,7 @@ impl Tiers {
     }
 
     /// Stores what a fetch brought, in both tiers. Called under the lock of the key's shard.
-    fn keep(&self, key: &[u8], record: &Record) {
+    fn keep(&self, key: &[u8], record: &Record, ticket: u64) {
         self.remember(key, record);
         if let Some(shared) = &self.shared {
             let (me, now) = (self.handle(), self.clock.now_ms());
@@ -262,7 +262,8 @@ impl Tiers {
             shared.run(async move {
                 if let Some(shared) = &me.shared {
                     // A fill that does not come through leaves what was there: nothing that was valid before.
-                    drop(shared.store(records, now).await);
+                    let unwritten = |key: &[u8]| me.table.ticket(key) == ticket;
+                    drop(shared.store(records, now, unwritten).await);
                 }
             });
         }

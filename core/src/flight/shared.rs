@@ -147,19 +147,31 @@ impl Shared {
         }
     }
 
-    /// Writes records in one round trip.
-    pub async fn store(&self, records: Vec<(Vec<u8>, Record)>, now: u64) -> Result<()> {
-        let stored = self.try_store(records, now).await;
+    /// Writes records in one round trip: those that are still wanted when there is a connection. Where that had
+    /// to be waited for, a delete that was asked for later may have gone before.
+    pub async fn store(
+        &self,
+        records: Vec<(Vec<u8>, Record)>,
+        now: u64,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        let stored = self.try_store(records, now, wanted).await;
         if stored.is_err() {
             self.counters.l2_errors.add(1);
         }
         stored
     }
 
-    async fn try_store(&self, records: Vec<(Vec<u8>, Record)>, now: u64) -> Result<()> {
+    async fn try_store(
+        &self,
+        records: Vec<(Vec<u8>, Record)>,
+        now: u64,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
         let server_now = self.tier.ready().await?;
         let entries = records
             .into_iter()
+            .filter(|(key, _)| wanted(key))
             .map(|(key, record)| {
                 let life = record.stale_until.saturating_sub(now).max(1);
                 let entry = Entry {

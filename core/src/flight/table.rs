@@ -160,6 +160,8 @@ pub(crate) struct Ended<S> {
     pub void: bool,
     /// How long the fetch took, in milliseconds.
     pub took: u64,
+    /// As of [`Table::ticket`], taken at its end.
+    pub ticket: u64,
     /// The next flight that may lead, now that a permit is free.
     next: Option<Arc<Flight<S>>>,
 }
@@ -308,6 +310,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             put: state.put,
             void: state.void,
             took: self.clock.now_ms().saturating_sub(state.started),
+            ticket: shard.writes,
             next: None,
         };
         if std::mem::take(&mut state.permit) {

@@ -1,0 +1,205 @@
+//! The structs and numbers of the header.
+
+use std::ffi::c_void;
+
+/// Bytes of the caller, read during the call only. `ptr` may be NULL when `len` is 0.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_slice {
+    /// The first byte.
+    pub ptr: *const u8,
+    /// How many.
+    pub len: usize,
+}
+
+/// Bytes of the library: free them with sj_buf_free. `ptr` is not NULL even when `len` is 0 and there is a value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_buf {
+    /// The first byte.
+    pub ptr: *const u8,
+    /// How many.
+    pub len: usize,
+    /// What sj_buf_free frees; NULL where there is nothing to free.
+    pub owner: *mut c_void,
+}
+
+impl sj_buf {
+    pub(crate) const EMPTY: sj_buf = sj_buf { ptr: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
+}
+
+/// Done.
+pub const SJ_OK: i32 = 0;
+/// A fresh value.
+pub const SJ_HIT: i32 = 1;
+/// Nothing is stored under the key.
+pub const SJ_MISS: i32 = 2;
+/// A value past its ttl, served because nothing better can be had.
+pub const SJ_STALE: i32 = 3;
+/// The caller runs its fetch, then calls sj_fulfil, sj_fail or sj_abandon with the lease.
+pub const SJ_LEAD: i32 = 4;
+/// The answer comes through the queue.
+pub const SJ_PENDING: i32 = 5;
+/// The caller runs its fetch for itself alone; there is no lease, and nothing is stored.
+pub const SJ_BYPASS: i32 = 6;
+/// One sj_item for each key, at the start of the value.
+pub const SJ_MANY: i32 = 7;
+/// Of one key among many: somebody else loads it, its answer comes by the token + 1 + its index.
+pub const SJ_WAITING: i32 = 8;
+
+/// An option, a URL or an argument is wrong; the message names it and its limit.
+pub const SJ_ERR_INVALID_OPTION: i32 = -1;
+/// A key is empty or longer than 1024 bytes.
+pub const SJ_ERR_INVALID_KEY: i32 = -2;
+/// A value cannot be stored: too large, too deep, or not readable in every language.
+pub const SJ_ERR_INVALID_VALUE: i32 = -3;
+/// The source said that what was asked for does not exist.
+pub const SJ_ERR_NOT_FOUND: i32 = -4;
+/// The fetch failed.
+pub const SJ_ERR_FETCH_FAILED: i32 = -5;
+/// The fetch did not end within fetch_hard_timeout.
+pub const SJ_ERR_FETCH_TIMEOUT: i32 = -6;
+/// A lease was answered after it had ended; nothing has changed.
+pub const SJ_ERR_LEASE_EXPIRED: i32 = -7;
+/// A fetch asked, directly or through others, for the key it is loading.
+pub const SJ_ERR_RECURSIVE_FETCH: i32 = -8;
+/// A bound on queues, waiters or loads in flight was reached.
+pub const SJ_ERR_OVERLOADED: i32 = -9;
+/// The cache, or the queue, was closed.
+pub const SJ_ERR_CLOSED: i32 = -10;
+/// The caller gave up waiting.
+pub const SJ_ERR_CANCELLED: i32 = -11;
+/// The shared tier could not be reached, in a call that cannot do without it.
+pub const SJ_ERR_UNAVAILABLE: i32 = -12;
+/// Some keys of a call on many failed; the others have their result.
+pub const SJ_ERR_PARTIAL: i32 = -13;
+/// A pending write of this key lies in another process.
+pub const SJ_ERR_DIRTY_ELSEWHERE: i32 = -14;
+/// This platform or server cannot do what was asked for.
+pub const SJ_ERR_UNSUPPORTED: i32 = -15;
+/// A defect of Scrubjay: please report it.
+pub const SJ_ERR_INTERNAL: i32 = -16;
+
+/// The value is bytes as they are.
+pub const SJ_RAW: u32 = 0;
+/// The value is JSON text in UTF-8.
+pub const SJ_JSON: u32 = 1;
+/// In `store_as` only: store JSON as MessagePack. Readers get JSON.
+pub const SJ_MSGPACK: u32 = 2;
+/// In `store_as`: as the cache's `codec` option says.
+pub const SJ_STORE_DEFAULT: u32 = 0xffff_ffff;
+/// As a ttl: the cache's `ttl` option.
+pub const SJ_TTL_DEFAULT: i64 = i64::MIN;
+/// In `flags` of sj_fetch_opts: do not answer from a tier; what is there did not decode.
+pub const SJ_FETCH_BYPASS_CACHE: u32 = 1;
+
+/// How a value is stored. Start from `SJ_PUT_OPTS_INIT`; NULL is the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_put_opts {
+    /// sizeof(sj_put_opts): how a library knows what its caller knows.
+    pub size: u32,
+    /// What the bytes given are: SJ_JSON or SJ_RAW.
+    pub codec: u32,
+    /// How long the value is fresh, in milliseconds: 1 to 31,536,000,000 (365 days), or SJ_TTL_DEFAULT.
+    pub ttl_ms: i64,
+    /// What JSON is stored as: SJ_JSON, SJ_MSGPACK, or SJ_STORE_DEFAULT.
+    pub store_as: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_fetch_opts {
+    /// sizeof(sj_fetch_opts).
+    pub size: u32,
+    /// 0, or SJ_FETCH_BYPASS_CACHE.
+    pub flags: u32,
+    /// How long the fetched value is fresh, in milliseconds, or SJ_TTL_DEFAULT.
+    pub ttl_ms: i64,
+    /// What JSON is stored as: SJ_JSON, SJ_MSGPACK, or SJ_STORE_DEFAULT.
+    pub store_as: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The leases of the fetches inside which this call is made: so a fetch that asks for its own key is refused
+    /// instead of waiting for itself. May be NULL when `held_len` is 0.
+    pub held: *const u64,
+    /// How many.
+    pub held_len: usize,
+    /// The caller's name for the loop or thread that would run the fetch, or 0.
+    pub owner: u64,
+}
+
+/// What became of a write.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct sj_receipt {
+    /// 1 when the shared tier was not reached yet: an invalidation of the keys is queued and retried until it lands.
+    pub pending: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// An opaque position in the order of writes.
+    pub token: [u8; 16],
+}
+
+/// An answer.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_completion {
+    /// The token of the call.
+    pub token: u64,
+    /// SJ_HIT and its like, or the negative number of an error, whose message is then in `value`.
+    pub status: i32,
+    /// Of the value: SJ_JSON or SJ_RAW.
+    pub codec: u32,
+    /// Not 0: the caller is to load the key and to answer for this lease. With SJ_HIT and SJ_STALE the value is to
+    /// be used now, and refreshed.
+    pub lease: u64,
+    /// Of a failed fetch: the number that its leader gave to sj_fail, or 0.
+    pub error_ref: u64,
+    /// Of a write.
+    pub receipt: sj_receipt,
+    /// The value, the message, or the items; free it with sj_buf_free.
+    pub value: sj_buf,
+}
+
+/// The answer for one key of a call on many. The items stand at the start of the completion's value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_item {
+    /// As in sj_completion, and SJ_WAITING.
+    pub status: i32,
+    /// Of the value: SJ_JSON or SJ_RAW.
+    pub codec: u32,
+    /// As in sj_completion.
+    pub lease: u64,
+    /// As in sj_completion.
+    pub error_ref: u64,
+    /// Where the value, or the message, begins in the completion's value.
+    pub offset: u64,
+    /// Its length.
+    pub len: u64,
+}
+
+// The numbers of the header are those of the core.
+const _: () = {
+    use scrubjay_core::ErrorKind;
+    assert!(SJ_ERR_INVALID_OPTION == -(ErrorKind::InvalidOption as i32));
+    assert!(SJ_ERR_INVALID_KEY == -(ErrorKind::InvalidKey as i32));
+    assert!(SJ_ERR_INVALID_VALUE == -(ErrorKind::InvalidValue as i32));
+    assert!(SJ_ERR_NOT_FOUND == -(ErrorKind::NotFound as i32));
+    assert!(SJ_ERR_FETCH_FAILED == -(ErrorKind::FetchFailed as i32));
+    assert!(SJ_ERR_FETCH_TIMEOUT == -(ErrorKind::FetchTimeout as i32));
+    assert!(SJ_ERR_LEASE_EXPIRED == -(ErrorKind::LeaseExpired as i32));
+    assert!(SJ_ERR_RECURSIVE_FETCH == -(ErrorKind::RecursiveFetch as i32));
+    assert!(SJ_ERR_OVERLOADED == -(ErrorKind::Overloaded as i32));
+    assert!(SJ_ERR_CLOSED == -(ErrorKind::Closed as i32));
+    assert!(SJ_ERR_CANCELLED == -(ErrorKind::Cancelled as i32));
+    assert!(SJ_ERR_UNAVAILABLE == -(ErrorKind::Unavailable as i32));
+    assert!(SJ_ERR_PARTIAL == -(ErrorKind::Partial as i32));
+    assert!(SJ_ERR_DIRTY_ELSEWHERE == -(ErrorKind::DirtyElsewhere as i32));
+    assert!(SJ_ERR_UNSUPPORTED == -(ErrorKind::Unsupported as i32));
+    assert!(SJ_ERR_INTERNAL == -(ErrorKind::Internal as i32));
+};
