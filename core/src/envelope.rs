@@ -13,6 +13,8 @@ use crate::key;
 /// The length of the header.
 pub const HEADER: usize = 88;
 const CHECKSUM: usize = 8;
+/// What an entry may have beside its payload: header, a generous vector of tags, and checksum.
+pub const OVERHEAD: usize = HEADER + (64 << 10) + CHECKSUM;
 const MAGIC: [u8; 2] = *b"SJ";
 const FORMAT: u8 = 1;
 /// A value, or a "not found", that is served until its soft expiry.

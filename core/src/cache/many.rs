@@ -23,10 +23,15 @@ pub struct PartialError<T> {
     pub values: HashMap<String, T>,
     /// The keys that failed, each with its error.
     pub failed: HashMap<String, Error>,
+    /// Why the whole call was refused, before any key was looked at.
+    refused: Option<Error>,
 }
 
 impl<T> fmt::Display for PartialError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.refused {
+            return error.fmt(f);
+        }
         let (failed, all) = (self.failed.len(), self.failed.len() + self.values.len());
         write!(f, "get_or_fetch_many: Partial: {failed} of {all} keys failed")
     }
@@ -34,20 +39,21 @@ impl<T> fmt::Display for PartialError<T> {
 
 impl<T: fmt::Debug> std::error::Error for PartialError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let first = self.failed.values().next()?;
+        let first = self.refused.as_ref().or_else(|| self.failed.values().next())?;
         Some(first)
     }
 }
 
 impl<T> PartialError<T> {
-    /// [`ErrorKind::Partial`].
+    /// [`ErrorKind::Partial`]; or, when the whole call was refused, the kind of that: a wrong key or option, or a
+    /// closed cache. Then every key is in `failed` with that error.
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Partial
+        self.refused.as_ref().map_or(ErrorKind::Partial, Error::kind)
     }
 
     fn all(keys: &[&str], error: &Error) -> Self {
         let failed = keys.iter().map(|key| ((*key).to_owned(), error.clone())).collect();
-        PartialError { values: HashMap::new(), failed }
+        PartialError { values: HashMap::new(), failed, refused: Some(error.clone()) }
     }
 }
 
@@ -127,7 +133,7 @@ impl CacheService {
         let mut seen = std::collections::HashSet::new();
         distinct.extend(keys.iter().filter(|key| seen.insert(**key)));
         let keys = distinct;
-        let mut out = PartialError { values: HashMap::new(), failed: HashMap::new() };
+        let mut out = PartialError { values: HashMap::new(), failed: HashMap::new(), refused: None };
 
         let (answers, waiting) =
             self.begin_many(&keys, &put, false).await.map_err(|error| PartialError::all(&keys, &error))?;

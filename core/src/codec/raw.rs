@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, forward_to_deserialize_any};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes that are stored as they are, whatever the codec of the cache.
 ///
@@ -72,14 +72,32 @@ impl<'de> Deserialize<'de> for Raw {
 
 const NAME: &str = "$scrubjay::Raw";
 
+/// Types that hold something else: a visitor for text would take bytes that happen to be UTF-8.
+macro_rules! refuse {
+    ($($method:ident($($argument:ty),*))*) => {$(
+        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _visitor: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("stored are bytes, which only a type for bytes can hold"))
+        }
+    )*};
+}
+
 /// Gives stored bytes to types that take bytes, and to no other.
 pub(super) struct RawDeserializer<'a>(pub &'a [u8]);
 
 impl<'de> Deserializer<'de> for RawDeserializer<'_> {
     type Error = de::value::Error;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("stored are bytes, which only a type for bytes can hold"))
+    // A type that takes whatever comes, bytes among it.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_bytes(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_unit()
     }
 
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -98,8 +116,13 @@ impl<'de> Deserializer<'de> for RawDeserializer<'_> {
         if name == NAME { visitor.visit_bytes(self.0) } else { visitor.visit_newtype_struct(self) }
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string option unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+    refuse! {
+        deserialize_bool() deserialize_i8() deserialize_i16() deserialize_i32() deserialize_i64() deserialize_i128()
+        deserialize_u8() deserialize_u16() deserialize_u32() deserialize_u64() deserialize_u128() deserialize_f32()
+        deserialize_f64() deserialize_char() deserialize_str() deserialize_string() deserialize_unit()
+        deserialize_unit_struct(&'static str) deserialize_seq() deserialize_tuple(usize)
+        deserialize_tuple_struct(&'static str, usize) deserialize_map()
+        deserialize_struct(&'static str, &'static [&'static str])
+        deserialize_enum(&'static str, &'static [&'static str]) deserialize_identifier()
     }
 }

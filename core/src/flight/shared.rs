@@ -59,6 +59,7 @@ impl Shared {
         let settings = Settings {
             l2_timeout: options.l2_timeout,
             breaker: options.breaker,
+            max_entry: options.max_value + envelope::OVERHEAD,
             meta_key: layout.meta(),
             entry_pattern: layout.entry_pattern(),
         };
@@ -89,7 +90,8 @@ impl Shared {
     pub async fn load(&self, keys: &[&[u8]], now: u64) -> Vec<Loaded> {
         let names: Vec<Vec<u8>> = keys.iter().map(|key| self.layout.entry(key)).collect();
         match self.tier.get_many(&names).await {
-            Ok(read) => {
+            // One value for each key, or there is no telling whose they are.
+            Ok(read) if read.values.len() == keys.len() => {
                 let found = read.values.into_iter().zip(keys).zip(&names);
                 found
                     .map(|((bytes, key), name)| match bytes {
@@ -100,7 +102,7 @@ impl Shared {
                     })
                     .collect()
             }
-            Err(_) => {
+            _ => {
                 self.counters.l2_errors.add(1);
                 keys.iter().map(|_| Loaded::Unreachable).collect()
             }
@@ -168,11 +170,8 @@ impl Shared {
         now: u64,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<()> {
-        let server_now = self.tier.ready().await?;
-        let entries = records
-            .into_iter()
-            .filter(|(key, _)| wanted(key))
-            .map(|(key, record)| {
+        let entries = |server_now: u64| {
+            let entry = |(key, record): (Vec<u8>, Record)| {
                 let life = record.stale_until.saturating_sub(now).max(1);
                 let entry = Entry {
                     codec: record.codec,
@@ -186,8 +185,9 @@ impl Shared {
                 };
                 let bytes = envelope::encode(&entry, self.prefix.as_bytes(), &key);
                 (self.layout.entry(&key), Bytes::from(bytes), Duration::from_millis(life))
-            })
-            .collect();
+            };
+            records.into_iter().filter(|(key, _)| wanted(key)).map(entry).collect()
+        };
         self.tier.set_many(entries).await
     }
 

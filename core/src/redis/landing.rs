@@ -1,0 +1,89 @@
+//! Brings pending invalidations to the server: a task that runs as long as there are any, whatever the breaker
+//! says, and needs nobody to call.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::commands;
+use super::connection::Connection;
+use super::tier::{Tier, soon};
+use super::trouble::Trouble;
+use crate::host::process;
+use crate::resilience::Backoff;
+
+/// Keys that are deleted in one step.
+const STEP_KEYS: usize = 10 * commands::MANY;
+/// The time for one reply, at least. Nobody waits for it, so it may be longer than that of an operation.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a wait for a connection is, before it begins anew.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Starts the task, unless it runs.
+pub(super) fn start(tier: &Tier, me: &Weak<Tier>) {
+    if !tier.landing.swap(true, Ordering::AcqRel) {
+        process().runtime().spawn(land(me.clone()));
+    }
+}
+
+async fn land(tier: Weak<Tier>) {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    loop {
+        let Some(this) = tier.upgrade() else { return };
+        if this.pending.is_empty() {
+            this.landing.store(false, Ordering::Release);
+            // One that was queued between the look and the store found us still running.
+            if this.pending.is_empty() || this.landing.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+        let outcome = step(&this).await;
+        drop(this);
+        match outcome {
+            Ok(()) => backoff.reset(),
+            Err(Trouble::Closed) => return,
+            Err(_) => sleep(backoff.pause()).await,
+        }
+    }
+}
+
+/// Lands some of what is due, once there is a connection.
+async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
+    let patience = PATIENCE.max(tier.l2_timeout);
+    let deadline = Instant::now() + WAIT;
+    // Without a turn: operations of users do not queue up behind this wait.
+    let connection = tier.link.up(deadline).await?;
+    if tier.pending.due_clear().is_some() {
+        let outcome = tier.sweep(&connection, None, patience, || true).await;
+        return judged(tier, &connection, outcome);
+    }
+    let mut changed = std::pin::pin!(tier.pending.changed());
+    changed.as_mut().enable();
+    let (connection, turn) = tier.link.turn(deadline).await?;
+    // Looked at in our turn: a write of such a key leaves before or after this deletion, and is known here.
+    let due = tier.pending.due(STEP_KEYS);
+    if due.is_empty() {
+        // Only keys whose new values are on their way.
+        drop(turn);
+        changed.await;
+        return Ok(());
+    }
+    let unlink = commands::unlink(due.iter().map(|(key, _)| key));
+    let replies = soon(patience, connection.exchange(unlink, Some(turn))).await;
+    let outcome = replies.and_then(|replies| commands::all_deleted(&replies));
+    if outcome.is_ok() {
+        tier.pending.landed(&due);
+    }
+    judged(tier, &connection, outcome)
+}
+
+/// What an outcome means for connection and breaker: a failure here opens nothing, a success closes it.
+fn judged(tier: &Tier, connection: &Arc<Connection>, outcome: Result<(), Trouble>) -> Result<(), Trouble> {
+    tier.judge(connection, &outcome);
+    if outcome.is_ok() {
+        tier.breaker.success();
+    }
+    outcome
+}
