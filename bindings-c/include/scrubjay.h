@@ -218,6 +218,22 @@ typedef int32_t (*sj_fetch_many_fn)(void *user,
                                     const struct sj_slice *missing,
                                     size_t count);
 
+// The answer for one key of a call on many. The items stand at the start of the completion's value.
+typedef struct sj_item {
+  // As in sj_completion, and SJ_WAITING.
+  int32_t status;
+  // Of the value: SJ_JSON or SJ_RAW.
+  uint32_t codec;
+  // As in sj_completion.
+  uint64_t lease;
+  // As in sj_completion.
+  uint64_t error_ref;
+  // Where the value, or the message, begins in the completion's value.
+  uint64_t offset;
+  // Its length.
+  uint64_t len;
+} sj_item;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -89,7 +89,7 @@ async fn run_corpus(corpus: &Path, redis: &str, out: Option<&Path>) -> Result<us
 async fn run_file(file: &Path, url: &str, prefix: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let scenario: Scenario = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    if !file.file_stem().is_some_and(|stem| stem == scenario.name.as_str()) || scenario.about.is_empty() {
+    if file.file_stem().is_none_or(|stem| stem != scenario.name.as_str()) || scenario.about.is_empty() {
         return Err("the name is that of the file, and about says what it is about".to_owned());
     }
     let runner = Runner::new(Some((url.to_owned(), prefix.to_owned())));

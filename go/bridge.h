@@ -1,0 +1,227 @@
+// What capi.go calls: the library's functions, with arguments that Go can give without a check or a copy. A struct with
+// a pointer into Go memory may not be handed to C by reference, so such structs are made here, on the C stack.
+#ifndef SCRUBJAY_GO_BRIDGE_H
+#define SCRUBJAY_GO_BRIDGE_H
+
+#include <string.h>
+
+#include "scrubjay.h"
+
+// A completion without pointers: Go memory that holds none needs no check when it is handed to C.
+typedef struct sjgo_reply {
+	uint64_t token;
+	int32_t status;
+	uint32_t codec;
+	uint64_t lease;
+	uint64_t error_ref;
+	uint32_t pending;
+	uint32_t retryable;
+	uint8_t receipt[16];
+	uint64_t len;   // of the value
+	uint64_t at;    // where in the room given it was copied to
+	uint64_t ptr;   // otherwise it is still the library's: these two
+	uint64_t owner;
+} sjgo_reply;
+
+// Makes a reply of a completion. A value that fits into the room is copied there and freed at once, so that the
+// call costs no second one; returns how much room it took.
+static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size_t at, size_t cap) {
+	to->token = from->token;
+	to->status = from->status;
+	to->codec = from->codec;
+	to->lease = from->lease;
+	to->error_ref = from->error_ref;
+	to->pending = from->receipt.pending;
+	to->retryable = (uint32_t)(from->status < 0 && sj_kind_retryable(from->status));
+	memcpy(to->receipt, from->receipt.token, sizeof to->receipt);
+	to->len = from->value.len;
+	to->at = at;
+	to->ptr = 0;
+	to->owner = 0;
+	if (from->value.len == 0 || (at <= cap && from->value.len <= cap - at)) {
+		if (from->value.len > 0) {
+			memcpy(room + at, from->value.ptr, from->value.len);
+		}
+		sj_buf_free(&from->value);
+		return to->len;
+	}
+	to->ptr = (uint64_t)(uintptr_t)from->value.ptr;
+	to->owner = (uint64_t)(uintptr_t)from->value.owner;
+	return 0;
+}
+
+// Copies a value that did not fit, and frees it.
+static void sjgo_copy(uint64_t ptr, uint64_t owner, uint8_t *to, size_t len) {
+	sj_buf value = {(const uint8_t *)(uintptr_t)ptr, len, (void *)(uintptr_t)owner};
+	if (to != NULL) {
+		memcpy(to, value.ptr, len);
+	}
+	sj_buf_free(&value);
+}
+
+// Makes a reply of an error, with as much of its message as fits.
+static int32_t sjgo_error(int32_t status, sj_error *error, sjgo_reply *to, uint8_t *room, size_t cap) {
+	memset(to, 0, sizeof *to);
+	to->status = status;
+	to->retryable = (uint32_t)sj_kind_retryable(status);
+	if (error != NULL) {
+		const char *message = sj_error_message(error);
+		size_t len = message == NULL ? 0 : strlen(message);
+		to->len = len < cap ? len : cap;
+		if (to->len > 0) {
+			memcpy(room, message, to->len);
+		}
+		sj_error_free(error);
+	}
+	return status;
+}
+
+static sj_slice sjgo_slice(const void *ptr, size_t len) {
+	sj_slice slice = {(const uint8_t *)ptr, len};
+	return slice;
+}
+
+static sj_put_opts sjgo_put(uint32_t codec, int64_t ttl_ms, uint32_t store_as) {
+	sj_put_opts put = {sizeof put, codec, ttl_ms, store_as, 0};
+	return put;
+}
+
+static sj_fetch_opts sjgo_fetch(uint32_t flags, int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len) {
+	sj_fetch_opts fetch = {sizeof fetch, flags, ttl_ms, store_as, 0, held, held_len, 0};
+	return fetch;
+}
+
+static int32_t sjgo_answer(int32_t status, sj_completion *out, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	if (status != SJ_PENDING) {
+		out->status = status;
+		sjgo_take(out, reply, room, 0, cap);
+	}
+	return status;
+}
+
+static int32_t sjgo_open(const void *options, size_t len, sj_cache **cache, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_error *error = NULL;
+	int32_t status = sj_open(sjgo_slice(options, len), cache, &error);
+	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
+}
+
+static int32_t sjgo_get(sj_cache *cache, const void *key, size_t key_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_get_async(cache, sjgo_slice(key, key_len), queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_set(sj_cache *cache, const void *key, size_t key_len, const void *value, size_t value_len,
+		uint32_t codec, int64_t ttl_ms, uint32_t store_as,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as);
+	int32_t status = sj_set_async(cache, sjgo_slice(key, key_len), sjgo_slice(value, value_len), &put, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_delete(sj_cache *cache, const void *key, size_t key_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_delete_async(cache, sjgo_slice(key, key_len), queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_clear(sj_cache *cache, sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	return sjgo_answer(sj_clear_async(cache, queue, token, &out), &out, reply, room, cap);
+}
+
+static int32_t sjgo_close(sj_cache *cache, sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	return sjgo_answer(sj_close_async(cache, queue, token, &out), &out, reply, room, cap);
+}
+
+static int32_t sjgo_begin(sj_cache *cache, const void *key, size_t key_len,
+		uint32_t flags, int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_fetch_opts fetch = sjgo_fetch(flags, ttl_ms, store_as, held, held_len);
+	int32_t status = sj_begin(cache, sjgo_slice(key, key_len), &fetch, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_get_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t n,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_get_many_async(cache, sjgo_slice(keys, keys_len), ends, n, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_delete_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t n,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_delete_many_async(cache, sjgo_slice(keys, keys_len), ends, n, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_set_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *key_ends,
+		const void *values, size_t values_len, const uint64_t *value_ends, const uint32_t *codecs, size_t n,
+		int64_t ttl_ms, uint32_t store_as,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_put_opts put = sjgo_put(SJ_JSON, ttl_ms, store_as);
+	int32_t status = sj_set_many_async(cache, sjgo_slice(keys, keys_len), key_ends, sjgo_slice(values, values_len),
+		value_ends, codecs, n, &put, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_begin_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t n,
+		int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_fetch_opts fetch = sjgo_fetch(0, ttl_ms, store_as, held, held_len);
+	int32_t status = sj_begin_many(cache, sjgo_slice(keys, keys_len), ends, n, &fetch, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_fulfil(sj_cache *cache, uint64_t lease, const void *value, size_t value_len,
+		uint32_t codec, int64_t ttl_ms, uint32_t store_as, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as);
+	sj_error *error = NULL;
+	int32_t status = sj_fulfil(cache, lease, sjgo_slice(value, value_len), &put, NULL, &error);
+	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
+}
+
+static int32_t sjgo_fail(sj_cache *cache, uint64_t lease, int32_t code, const void *message, size_t message_len,
+		uint64_t error_ref, uint64_t *released, size_t released_cap, size_t *released_len,
+		sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_fail(cache, lease, code, sjgo_slice(message, message_len), error_ref, &out);
+	*released_len = sj_released_errors(released, released_cap);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static void sjgo_note_undecodable(sj_cache *cache, const void *key, size_t key_len) {
+	sj_note_undecodable(cache, sjgo_slice(key, key_len));
+}
+
+static int32_t sjgo_stats(sj_cache *cache, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_stats_json(cache, &out.value);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+#define SJGO_BATCH 256
+
+// Blocks until there are completions, and takes up to SJGO_BATCH of them. Values are copied into the room as far as
+// it goes.
+static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, size_t cap) {
+	sj_completion out[SJGO_BATCH];
+	intptr_t count = sj_queue_wait(queue, out, SJGO_BATCH, -1);
+	size_t used = 0;
+	for (intptr_t i = 0; i < count; i++) {
+		// Each value begins where a number may stand: that of a call on many is an array of items.
+		used = (used + 7) & ~(size_t)7;
+		used += sjgo_take(&out[i], &replies[i], room, used, cap);
+	}
+	return count < 0 ? 0 : (size_t)count;
+}
+
+#endif

@@ -1,0 +1,6 @@
+//go:build scrubjay_dynamic
+
+package scrubjay
+
+// #cgo pkg-config: scrubjay
+import "C"

@@ -1,0 +1,156 @@
+package scrubjay
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A template of keys, like "user:{0}". The rules are the same in every language: literals stand as they are, what is
+// put in is escaped, and between two placeholders stands something that an escaped value cannot contain.
+type template struct {
+	parts []part
+}
+
+// part is a literal, and after it a placeholder unless the template ends there.
+type part struct {
+	literal string
+	name    string
+	// field is the index of the struct field that is put in, -1 for the argument itself.
+	field int
+	last  bool
+}
+
+func parseTemplate(text string, argument reflect.Type) (*template, error) {
+	t := &template{}
+	var literal strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case (c == '{' || c == '}') && i+1 < len(text) && text[i+1] == c:
+			literal.WriteByte(c)
+			i++
+		case c == '}':
+			return nil, newError(ErrInvalidOption, "cached", "key has a } without a {; write }} for a brace")
+		case c == '{':
+			end := strings.IndexAny(text[i+1:], "{}")
+			if end < 0 || text[i+1+end] != '}' {
+				return nil, newError(ErrInvalidOption, "cached", "key has a { without a }; write {{ for a brace")
+			}
+			name := text[i+1 : i+1+end]
+			field, err := findField(argument, name)
+			if err != nil {
+				return nil, err
+			}
+			if len(t.parts) > 0 && !separates(literal.String()) {
+				return nil, newError(ErrInvalidOption, "cached", "key must have a separator like : between {%s} and {%s}", t.parts[len(t.parts)-1].name, name)
+			}
+			t.parts = append(t.parts, part{literal: literal.String(), name: name, field: field})
+			literal.Reset()
+			i += 1 + end
+		default:
+			literal.WriteByte(c)
+		}
+	}
+	t.parts = append(t.parts, part{literal: literal.String(), last: true})
+	return t, nil
+}
+
+// findField is the index of the field that a placeholder names, or -1 for the argument itself.
+func findField(argument reflect.Type, name string) (int, error) {
+	wrong := newError(ErrInvalidOption, "cached", "key has a placeholder {%s} that names no argument", name)
+	if argument.Kind() != reflect.Struct {
+		if name != "0" {
+			return 0, wrong
+		}
+		return -1, nil
+	}
+	position := 0
+	for i := range argument.NumField() {
+		field := argument.Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == field.Name || name != "" && name == tag || name == strconv.Itoa(position) {
+			return i, nil
+		}
+		position++
+	}
+	return 0, wrong
+}
+
+func (t *template) render(argument reflect.Value) (string, error) {
+	var key strings.Builder
+	for _, part := range t.parts {
+		key.WriteString(part.literal)
+		if part.last {
+			break
+		}
+		value := argument
+		if part.field >= 0 {
+			value = argument.Field(part.field)
+		}
+		if err := renderValue(&key, part.name, value); err != nil {
+			return "", err
+		}
+	}
+	return key.String(), nil
+}
+
+func renderValue(key *strings.Builder, name string, v reflect.Value) error {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			key.WriteString("null")
+			return nil
+		}
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.String:
+		if !utf8.ValidString(v.String()) {
+			return newError(ErrInvalidOption, "cached", "key cannot have text that is not UTF-8 for {%s}", name)
+		}
+		escapeInto(key, v.String())
+	case v.Kind() == reflect.Bool:
+		key.WriteString(strconv.FormatBool(v.Bool()))
+	case v.CanInt():
+		key.WriteString(strconv.FormatInt(v.Int(), 10))
+	case v.CanUint():
+		key.WriteString(strconv.FormatUint(v.Uint(), 10))
+	case v.CanFloat() && !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0):
+		number, _ := json.Marshal(v.Float()) // cannot fail: it is finite
+		escapeInto(key, string(number))
+	default:
+		return newError(ErrInvalidOption, "cached", "key cannot have a %s for {%s}: only strings, numbers, booleans and nil", v.Type(), name)
+	}
+	return nil
+}
+
+// escapeInto writes text with each byte outside A-Z a-z 0-9 _ . - as %XX.
+func escapeInto(key *strings.Builder, text string) {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		if c := text[i]; unescaped(c) {
+			key.WriteByte(c)
+		} else {
+			key.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
+		}
+	}
+}
+
+func unescaped(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-'
+}
+
+// separates reports whether a literal has a byte that no escaped value has. (% is in those.)
+func separates(literal string) bool {
+	for i := range len(literal) {
+		if c := literal[i]; !unescaped(c) && c != '%' {
+			return true
+		}
+	}
+	return false
+}
