@@ -112,7 +112,8 @@ pub unsafe extern "C" fn sj_fetch_held(fetch: *const sj_fetch, count: *mut usize
 /// How a fetch ended.
 enum Fetched {
     Values(Vec<Option<Value>>),
-    Failed(FetchFailure),
+    /// What the waiters hear, and the error of its own caller: the very status that the function returned.
+    Failed(FetchFailure, Error),
     Cancelled,
 }
 
@@ -123,20 +124,18 @@ fn run(held: Vec<u64>, count: usize, fetch: impl FnOnce(*mut sj_fetch) -> i32) -
     if code == SJ_OK {
         return Fetched::Values(state.values);
     }
-    let kind = match args::kind(code).filter(|_| code < 0) {
-        Some(ErrorKind::Cancelled) => return Fetched::Cancelled,
-        Some(ErrorKind::NotFound) => ErrorKind::NotFound,
+    let own = args::kind(code).filter(|_| code < 0).unwrap_or(ErrorKind::FetchFailed);
+    let kind = match own {
+        ErrorKind::Cancelled => return Fetched::Cancelled,
+        ErrorKind::NotFound => ErrorKind::NotFound,
         _ => ErrorKind::FetchFailed,
     };
     let message = if state.message.is_empty() { format!("the fetch returned {code}") } else { state.message };
-    Fetched::Failed(FetchFailure { kind, message, error_ref: 0 })
-}
-
-fn error_of(failure: &FetchFailure, operation: &'static str) -> Error {
-    match failure.kind {
+    let error = match own {
         ErrorKind::NotFound => Error::not_found(),
-        kind => Error::new(kind, operation, failure.message.clone()),
-    }
+        own => Error::new(own, "get_or_fetch", message.clone()),
+    };
+    Fetched::Failed(FetchFailure { kind, message, error_ref: 0 }, error)
 }
 
 fn cancelled(operation: &'static str) -> Error {
@@ -205,7 +204,7 @@ fn get_or_fetch(
         Answer::Lead(lease) => lead(cache, lease, o, fetch),
         Answer::Bypass => match run(o.held.to_vec(), 1, fetch) {
             Fetched::Values(mut values) => values.pop().flatten().map(|value| (SJ_OK, value)).ok_or_else(no_value),
-            Fetched::Failed(failure) => Err(error_of(&failure, "get_or_fetch")),
+            Fetched::Failed(_, error) => Err(error),
             Fetched::Cancelled => Err(cancelled("get_or_fetch")),
         },
         answer => Err(unexpected(&answer)),
@@ -237,7 +236,7 @@ fn lead(
 
 /// Answers for one lease.
 fn settle(cache: &Cache, lease: Lease, fetched: Fetched, operation: &'static str) -> Result<(i32, Value), Error> {
-    let failure = match fetched {
+    let (failure, error) = match fetched {
         Fetched::Cancelled => return Err(cancelled(operation)),
         Fetched::Values(mut values) => match values.pop().flatten() {
             Some(value) => {
@@ -252,12 +251,11 @@ fn settle(cache: &Cache, lease: Lease, fetched: Fetched, operation: &'static str
             }
             None => {
                 let message = no_value().message();
-                FetchFailure { kind: ErrorKind::FetchFailed, message, error_ref: 0 }
+                (FetchFailure { kind: ErrorKind::FetchFailed, message, error_ref: 0 }, no_value())
             }
         },
-        Fetched::Failed(failure) => failure,
+        Fetched::Failed(failure, error) => (failure, error),
     };
-    let error = error_of(&failure, operation);
     match cache.fail(lease.into_id(), failure) {
         Ok(Some(stale)) => Ok((SJ_STALE, stale)),
         _ => Err(error),
@@ -387,7 +385,9 @@ impl Many<'_> {
             Fetched::Values(values) => {
                 values.into_iter().map(|value| value.map(|value| Fetched::Values(vec![Some(value)]))).collect()
             }
-            Fetched::Failed(failure) => led.iter().map(|_| Some(Fetched::Failed(failure.clone()))).collect(),
+            Fetched::Failed(failure, error) => {
+                led.iter().map(|_| Some(Fetched::Failed(failure.clone(), error.clone()))).collect()
+            }
         };
         for ((index, lease), result) in led.into_iter().zip(results) {
             // Left out: dropping the lease lets the next waiter ask the source itself.
@@ -412,7 +412,7 @@ fn unshared(fetched: Fetched) -> Result<(i32, Value), Error> {
     let nothing = Value { codec: scrubjay_core::Codec::Raw, bytes: Bytes::new() };
     match fetched {
         Fetched::Values(mut values) => Ok((SJ_OK, values.pop().flatten().unwrap_or(nothing))),
-        Fetched::Failed(failure) => Err(error_of(&failure, "get_or_fetch_many")),
+        Fetched::Failed(_, error) => Err(error),
         Fetched::Cancelled => Err(cancelled("get_or_fetch_many")),
     }
 }

@@ -110,7 +110,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn wrong(&self, expected: &str) -> crate::error::Error {
-        invalid("set", format!("the value is not JSON: expected {expected} at byte {}", self.at))
+        let before = self.text.get(..self.at).unwrap_or(self.text);
+        let (at, path) = (self.at, path_at_end(before));
+        invalid("set", format!("{path} is not JSON: expected {expected} at byte {at}"))
     }
 
     fn key(&mut self) -> Result<&'a str> {
@@ -224,4 +226,51 @@ impl<'a> Scanner<'a> {
         }
         self.at - start
     }
+}
+
+/// Where the text breaks off, as `$.a[1]`: everything before was read as JSON.
+fn path_at_end(text: &str) -> String {
+    /// An open container: the index of the part that is due, or the key it stands under.
+    enum Open<'a> {
+        Array(usize),
+        Object(&'a str),
+    }
+    let mut open = Vec::new();
+    let (mut start, mut escaped) = (None, false);
+    let mut last_string = "";
+    for (at, byte) in text.bytes().enumerate() {
+        match (start, byte) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), b'\\') => escaped = true,
+            (Some(from), b'"') => {
+                last_string = text.get(from..at).unwrap_or_default();
+                start = None;
+            }
+            (Some(_), _) => {}
+            (None, b'"') => start = Some(at + 1),
+            (None, b'[') => open.push(Open::Array(0)),
+            (None, b'{') => open.push(Open::Object("")),
+            (None, b']' | b'}') => drop(open.pop()),
+            (None, b':') => {
+                if let Some(Open::Object(key)) = open.last_mut() {
+                    *key = last_string;
+                }
+            }
+            (None, b',') => {
+                if let Some(Open::Array(index)) = open.last_mut() {
+                    *index += 1;
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    let mut path = "$".to_owned();
+    for part in open {
+        match part {
+            Open::Array(index) => path.push_str(&format!("[{index}]")),
+            Open::Object("") => {}
+            Open::Object(key) => path.push_str(&format!(".{key}")),
+        }
+    }
+    path.chars().take(200).collect()
 }

@@ -171,3 +171,11 @@ proptest! {
         let _ = msgpack_to_json(&bytes, 64);
     }
 }
+
+#[test]
+fn wrong_json_is_refused_with_its_place() {
+    for (text, path) in [("NaN", "$ "), (r#"{"a":[1,{"b":NaN}]}"#, "$.a[1].b "), (r#"["]",}"#, "$[1] ")] {
+        let message = check_json(text.as_bytes(), 64).expect_err(text).message();
+        assert!(message.starts_with(path), "{message}");
+    }
+}

@@ -10,7 +10,6 @@ use super::record::{MAX_DEPTH, Record, millis};
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, Unreadable};
 use crate::error::Result;
-use crate::host::process;
 use crate::key::Layout;
 use crate::options::Options;
 use crate::redis::{Address, Settings, Tier, TlsAndAuth};
@@ -77,7 +76,7 @@ impl Shared {
     /// Runs `work` on the runtime of this process. Work is begun in the order in which it is given.
     pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.used.store(true, Ordering::Release);
-        process().runtime().spawn(work);
+        self.tier.run(work);
     }
 
     /// Whether anything was ever asked of it.

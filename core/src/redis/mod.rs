@@ -1,7 +1,7 @@
 //! The shared tier over one Redis or Valkey server.
 //!
 //! ```text
-//! Tier ── admission (closed? cap, breaker, budget)
+//! Tier ── order of beginning, admission (closed? cap, breaker, budget)
 //!  ├─ commands        what is sent, and what replies mean
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  └─ link            supervises the one connection: attempts, pauses, order
@@ -19,6 +19,7 @@ mod handshake;
 mod landing;
 mod link;
 mod net;
+mod order;
 mod pending;
 mod reply_guard;
 mod server_time;

@@ -15,6 +15,7 @@ use super::commands;
 use super::connection::{Connection, Turn};
 use super::landing;
 use super::link::{Link, LinkSettings};
+use super::order::Order;
 use super::pending::Pending;
 use super::trouble::Trouble;
 use crate::clock::Clock;
@@ -56,9 +57,10 @@ pub(crate) struct Tier {
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
+    order: Arc<Order>,
     in_flight: AtomicUsize,
-    /// Notified when the last operation in flight ends.
-    quiet: Notify,
+    /// Notified when the last operation in flight ends, and when all that were asked for have begun.
+    quiet: Arc<Notify>,
     closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
@@ -71,6 +73,7 @@ impl Tier {
         let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern } = settings;
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
+        let quiet = Arc::new(Notify::new());
         let link = LinkSettings { address, meta_key, max_entry };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
@@ -78,12 +81,18 @@ impl Tier {
             link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
             breaker,
             pending,
+            order: Arc::new(Order::new(quiet.clone())),
             in_flight: AtomicUsize::new(0),
-            quiet: Notify::new(),
+            quiet,
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
             me: me.clone(),
         })
+    }
+
+    /// Runs `work`, whose operations on this tier begin in the order of these calls.
+    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.order.begin(work);
     }
 
     /// Reads entries, in one round trip. A key whose invalidation was pending when this began is absent.
@@ -251,7 +260,7 @@ impl Tier {
     }
 
     fn left(&self) -> usize {
-        self.pending.len() + self.in_flight.load(Ordering::Acquire)
+        self.pending.len() + self.order.open() + self.in_flight.load(Ordering::Acquire)
     }
 
     fn end(&self) {
