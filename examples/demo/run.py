@@ -20,8 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import redis_server
-import report
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+
+import redis_server  # noqa: E402
+import report  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -1,4 +1,4 @@
-"""A Redis of the demo's own: on a free port, without persistence, ended with the demo."""
+"""A Redis of our own: on a free port, without persistence, ended with what needed it."""
 
 from __future__ import annotations
 
@@ -42,3 +42,12 @@ def wait_until_up(server: subprocess.Popen, port: int) -> None:
             if connection.recv(16).startswith(b"+PONG"):
                 return
     raise SystemExit(f"redis-server did not answer on port {port} within {START_LIMIT_SECONDS} s")
+
+
+@contextlib.contextmanager
+def required() -> Iterator[str]:
+    """The URL of a fresh server, or the end of the program."""
+    with optional() as url:
+        if url is None:
+            raise SystemExit("redis-server is needed: apt-get install redis-server")
+        yield url

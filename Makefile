@@ -1,0 +1,140 @@
+# make help lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# How much the long tests do: 1 is the full figure, tests run a small part.
+SCALE ?= 0.01
+# The cargo profile of what `make dist` packs: dist has link-time optimisation and takes minutes.
+PROFILE ?= dist
+# `make demo REQUESTS=5000` answers only the first so many.
+REQUESTS ?=
+export SCALE
+
+TARGET := $(CURDIR)/target
+PYTHON = $(firstword $(wildcard $(TARGET)/python/clean-*/bin/python))
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+.PHONY: setup
+setup: ## check the toolchains, install Debian packages that are missing
+	@tests/support/setup.sh
+
+# --- the main job ---
+
+.PHONY: demo
+demo: setup python node go-library ## four services in four languages answer a shop's requests through one cache
+	@cargo build --quiet --release -p scrubjay-demo-shop
+	@cd examples/demo/services/go && go build -o $(TARGET)/demo-shop-go .
+	@cd examples/demo/services/node && npm install --no-audit --no-fund --silent
+	@mkdir -p examples/demo/services/node/node_modules
+	@ln -sfn $(CURDIR)/bindings-node examples/demo/services/node/node_modules/scrubjay
+	@$(PYTHON) examples/demo/run.py --rust $(TARGET)/release/scrubjay-demo-shop --go $(TARGET)/demo-shop-go \
+		$(if $(REQUESTS),--requests $(REQUESTS))
+
+# --- tests ---
+
+.PHONY: test
+test: setup ## build everything, run every test of every language
+	@tests/support/steps.sh lint core build c go python node conformance interop docs demo dist
+
+.PHONY: test-lint
+test-lint: ## formatting and lints of Rust (the other languages check theirs with their tests)
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+	@echo "1 passed, 0 failed: cargo fmt, clippy"
+
+.PHONY: test-core
+test-core: ## the crate: unit, property and model tests, Redis and its failures
+	@cargo test --locked -p scrubjay
+	@cargo test --locked -p scrubjay --lib --features shuttle model_
+	@cargo test --locked -p scrubjay-c
+
+.PHONY: test-build
+test-build: ## what the other tests need, in the release profile
+	@cargo build --locked --release -p scrubjay-c -p scrubjay-conformance -p scrubjay-demo-shop
+
+.PHONY: test-c
+test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, examples
+	@cargo build --quiet --locked --release -p scrubjay-c
+	@SCRUBJAY_LIB_DIR=$(TARGET)/release bindings-c/tests/run.sh
+
+.PHONY: test-go
+test-go: go-library ## the Go module: gofmt, vet, tests under the race detector
+	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../examples/demo/services/go | tee /dev/stderr)"
+	@cd go && go vet ./...
+	@cd go && go test -race -timeout 600s ./...
+
+.PHONY: test-python
+test-python: ## the wheel in a clean environment: ruff, mypy, stubtest, pytest
+	@bindings-python/tools/test.sh
+
+.PHONY: test-node
+test-node: bindings-node/node_modules/.package-lock.json ## the package: eslint, tsc, node --test
+	@cd bindings-node && npm test --silent
+
+.PHONY: test-conformance conformance
+test-conformance: conformance
+conformance: runners ## the corpus in every language, in memory and on a real Redis
+	@python3 tests/conformance/run.py
+
+.PHONY: test-interop interop
+test-interop: interop
+interop: runners ## every language writes, every language reads and deletes
+	@python3 tests/interop/run.py
+
+.PHONY: test-docs
+test-docs: runners ## the snippets of the README, run
+	@python3 tests/docs/run.py
+
+.PHONY: test-demo
+test-demo: ## the demo on the first requests
+	@$(MAKE) demo REQUESTS=8000
+	@echo "1 passed, 0 failed: the demo"
+
+.PHONY: test-dist
+test-dist: ## what is packed, installed as its users do; without link-time optimisation
+	@$(MAKE) dist PROFILE=release
+	@tests/dist/run.sh
+
+# --- what they need ---
+
+.PHONY: python
+python: ## the wheel, installed under target/python
+	@bindings-python/tools/test.sh --install-only
+
+.PHONY: node
+node: bindings-node/node_modules/.package-lock.json ## the addon
+	@cd bindings-node && npm run --silent build
+
+bindings-node/node_modules/.package-lock.json: bindings-node/package-lock.json
+	@cd bindings-node && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: go-library
+go-library: ## the static library and the header, where the Go module finds them
+	@go/tools/lib.sh release
+
+.PHONY: runners
+runners: go-library
+	@cargo build --quiet --locked --release -p scrubjay-conformance
+	@mkdir -p $(TARGET)/conformance
+	@cd tests/conformance/runners/go && go build -o $(TARGET)/conformance/go .
+	@$(MAKE) -s -C tests/conformance/runners/c OUT=$(TARGET)/conformance/c LIB_DIR=$(TARGET)/release
+
+.PHONY: header
+header: ## write scrubjay.h anew from the Rust sources
+	@SCRUBJAY_WRITE_HEADER=1 cargo test --quiet -p scrubjay-c
+	@cp bindings-c/include/scrubjay.h go/scrubjay.h
+
+.PHONY: dist
+dist: bindings-node/node_modules/.package-lock.json ## what each user installs, into dist/
+	@tests/support/dist.sh $(PROFILE)
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf target dist bindings-node/node_modules bindings-node/*.node go/lib/linux_amd64/*.a
