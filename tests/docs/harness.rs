@@ -1,0 +1,28 @@
+#![allow(unused)]
+use std::time::Duration;
+
+use scrubjay::{CacheService, Error, ErrorKind, MemoryCache};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct User {
+    name: String,
+}
+
+struct Database;
+
+#[allow(non_upper_case_globals)]
+const db: Database = Database;
+
+impl Database {
+    async fn load_user(&self, _: u64) -> Result<User, std::io::Error> {
+        Ok(User { name: "Ada".into() })
+    }
+}
+
+SNIPPETS
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+CALLS    Ok(())
+}
