@@ -32,6 +32,8 @@ pub use answer::{
 pub use cache::Cache;
 pub use error_ref::{ErrorRef, take_released_errors};
 pub use process::{fork_generation, shutdown};
+#[cfg(all(test, feature = "shuttle"))]
+pub(crate) use queue::Mutant;
 pub use queue::Queue;
 
 pub use crate::flight::Lease;

@@ -26,6 +26,18 @@ pub struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     wake: Wake,
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) mutant: Option<Mutant>,
+}
+
+/// Seeded bugs, for the model checks to find.
+#[cfg(all(test, feature = "shuttle"))]
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Mutant {
+    /// `drain` says that it has emptied the queue after it has let go of the lock.
+    LostWake,
+    /// `complete` lets go of the lock between the look at the token and the push.
+    CompletionAfterCancel,
 }
 
 #[derive(Default)]
@@ -59,7 +71,23 @@ impl Queue {
     }
 
     fn with(wake: Wake) -> Arc<Queue> {
-        Arc::new(Queue { state: Mutex::new(State::default()), arrived: Condvar::new(), wake })
+        Arc::new(Self::made(wake))
+    }
+
+    fn made(wake: Wake) -> Queue {
+        Queue {
+            state: Mutex::new(State::default()),
+            arrived: Condvar::new(),
+            wake,
+            #[cfg(all(test, feature = "shuttle"))]
+            mutant: None,
+        }
+    }
+
+    /// A queue with a seeded bug.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn mutated(mutant: Mutant, wake: impl Fn() + Send + Sync + 'static) -> Arc<Queue> {
+        Arc::new(Queue { mutant: Some(mutant), ..Self::made(Wake::Call(Box::new(wake))) })
     }
 
     /// The descriptor to poll for reading, if this queue has one. It is valid as long as the queue.
@@ -72,6 +100,11 @@ impl Queue {
     pub fn drain(&self, max: usize, out: &mut Vec<Completion>) -> usize {
         self.wake.clear();
         let (count, more) = lock(&self.state).take(max, out);
+        #[cfg(all(test, feature = "shuttle"))]
+        if self.mutant == Some(Mutant::LostWake) {
+            lock(&self.state).woken = true;
+            lock(&self.state).woken = more;
+        }
         if more {
             self.wake.wake();
         }
@@ -196,6 +229,13 @@ impl Queue {
             let mut state = lock(&self.state);
             if !state.open.remove(&token) {
                 return Err(answer);
+            }
+            #[cfg(all(test, feature = "shuttle"))]
+            if self.mutant == Some(Mutant::CompletionAfterCancel) {
+                state.open.insert(token);
+                drop(state);
+                state = lock(&self.state);
+                state.open.remove(&token);
             }
             state.done.push_back(Completion { token, answer });
             let first = !std::mem::replace(&mut state.woken, true);

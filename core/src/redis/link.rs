@@ -154,7 +154,6 @@ impl Link {
     }
 
     fn start(self: &Arc<Self>) {
-        let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.phase.send_if_modified(|phase| {
             let idle = matches!(phase, Phase::Idle);
             if idle {
@@ -162,9 +161,14 @@ impl Link {
             }
             idle
         });
-        if begun {
-            let task = process().runtime().spawn(supervise(Arc::downgrade(self)));
-            *supervisor = Some(task.abort_handle());
+        if !begun {
+            return;
+        }
+        let task = process().runtime().spawn(supervise(Arc::downgrade(self)));
+        *self.supervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        // Closed in between, by who found no task to end.
+        if matches!(*self.phase.borrow(), Phase::Closed) {
+            task.abort();
         }
     }
 

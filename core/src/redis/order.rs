@@ -62,12 +62,14 @@ impl Order {
         let mut state = self.lock();
         if !first {
             state.open -= 1;
-            if state.open == 0 {
-                self.quiet.notify_waiters();
-            }
         }
         let next = state.waiting.pop_front();
         state.running = next.is_some();
+        let all_begun = state.open == 0;
+        drop(state);
+        if all_begun {
+            self.quiet.notify_waiters();
+        }
         next
     }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub struct Proxy {
     pub port: u16,
@@ -14,6 +15,8 @@ pub struct Proxy {
 struct State {
     /// Connections with a smaller number than this are swallowed.
     swallowing: AtomicUsize,
+    /// The same, of those whose bytes are held back.
+    holding: AtomicUsize,
     ended: AtomicBool,
     accepted: AtomicUsize,
     streams: Mutex<Vec<TcpStream>>,
@@ -60,8 +63,14 @@ impl Proxy {
         self.state.swallowing.store(self.accepted(), Ordering::SeqCst);
     }
 
+    /// What is sent on the connections that there are comes through later, when `forward` is called.
+    pub fn hold_present(&self) {
+        self.state.holding.store(self.accepted(), Ordering::SeqCst);
+    }
+
     /// New bytes come through again.
     pub fn forward(&self) {
+        self.state.holding.store(0, Ordering::SeqCst);
         self.state.swallowing.store(0, Ordering::SeqCst);
     }
 
@@ -88,6 +97,9 @@ fn forward(number: usize, mut from: TcpStream, mut to: TcpStream, state: &State)
     while let Ok(count) = from.read(&mut bytes) {
         if count == 0 {
             break;
+        }
+        while number < state.holding.load(Ordering::SeqCst) && !state.ended.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         if number >= state.swallowing.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
             break;

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::flight::lease::Lessor;
 use crate::flight::sink::{QueueReply, Reply};
 use crate::flight::table::{Join, Joining, Put, Table, Timeouts, Waiter};
-use crate::host::{Answer, Completion, Queue};
+use crate::host::{Answer, Completion, Mutant, Queue};
 use crate::sync::{Arc, Mutex, lock};
 
 const SCHEDULES: usize = 10_000;
@@ -31,30 +31,43 @@ fn done() -> Answer {
 /// Every wake that a host sees must leave nothing behind: it drains until empty and then waits for the next.
 #[test]
 fn model_no_wake_is_lost() {
-    check(|| {
-        let (sender, receiver) = shuttle::sync::mpsc::channel();
-        // Shuttle's channel stands for the host's event loop.
-        let sender = std::sync::Mutex::new(sender);
-        let queue = Queue::with_waker(move || {
-            let _ = sender.lock().map(|sender| sender.send(()));
-        });
-        const TOKENS: u64 = 3;
-        for token in 0..TOKENS {
-            queue.open("get", token).expect("open");
-        }
-        for token in 0..TOKENS {
-            let queue = queue.clone();
-            thread::spawn(move || queue.complete(token, done()).expect("nobody cancels"));
-        }
-        let mut seen = Vec::new();
-        while seen.len() < TOKENS as usize {
-            // A lost wake would block here for ever, which shuttle reports as a deadlock.
-            receiver.recv().expect("the queue lives");
-            while queue.drain(2, &mut seen) == 2 {}
-        }
-        let distinct: HashSet<u64> = seen.iter().map(|completion| completion.token).collect();
-        assert_eq!(distinct.len(), TOKENS as usize, "no completion twice");
-    });
+    check(|| every_wake_counts(None));
+}
+
+/// The check of wakes finds a drain that says too late that the queue is empty.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn model_mutant_that_loses_a_wake_is_caught() {
+    check(|| every_wake_counts(Some(Mutant::LostWake)));
+}
+
+fn every_wake_counts(mutant: Option<Mutant>) {
+    let (sender, receiver) = shuttle::sync::mpsc::channel();
+    // Shuttle's channel stands for the host's event loop.
+    let sender = std::sync::Mutex::new(sender);
+    let wake = move || {
+        let _ = sender.lock().map(|sender| sender.send(()));
+    };
+    let queue = match mutant {
+        None => Queue::with_waker(wake),
+        Some(mutant) => Queue::mutated(mutant, wake),
+    };
+    const TOKENS: u64 = 3;
+    for token in 0..TOKENS {
+        queue.open("get", token).expect("open");
+    }
+    for token in 0..TOKENS {
+        let queue = queue.clone();
+        thread::spawn(move || queue.complete(token, done()).expect("nobody cancels"));
+    }
+    let mut seen = Vec::new();
+    while seen.len() < TOKENS as usize {
+        // A lost wake would block here for ever, which shuttle reports as a deadlock.
+        receiver.recv().expect("the queue lives");
+        while queue.drain(2, &mut seen) == 2 {}
+    }
+    let distinct: HashSet<u64> = seen.iter().map(|completion| completion.token).collect();
+    assert_eq!(distinct.len(), TOKENS as usize, "no completion twice");
 }
 
 /// Two threads in `wait`, two completions: nobody sleeps while something is there.
@@ -86,30 +99,38 @@ fn model_no_sleeper_is_forgotten() {
 /// A cancel that says true is final, one that says false comes after the delivery; never both, never neither.
 #[test]
 fn model_cancel_or_completion_never_both() {
-    check(|| {
-        let queue = Queue::new();
-        queue.open("get", 7).expect("open");
-        let completer = {
-            let queue = queue.clone();
-            thread::spawn(move || queue.complete(7, done()).is_ok())
-        };
-        let drainer = {
-            let queue = queue.clone();
-            thread::spawn(move || {
-                let mut seen = Vec::new();
-                queue.drain(8, &mut seen);
-                seen.len()
-            })
-        };
-        let cancelled = queue.cancel(7);
-        let pushed = completer.join().expect("no panic");
-        let mut delivered = drainer.join().expect("no panic");
-        let mut late = Vec::new();
-        queue.drain(8, &mut late);
-        delivered += late.len();
-        assert!(pushed || cancelled);
-        assert_eq!(delivered, usize::from(!cancelled), "cancelled: {cancelled}, pushed: {pushed}");
-    });
+    check(|| cancel_or_completion(Queue::new()));
+}
+
+/// The check of cancellation finds a completion that comes after it.
+#[test]
+#[should_panic(expected = "cancelled: true, pushed: true")]
+fn model_mutant_that_completes_after_cancel_is_caught() {
+    check(|| cancel_or_completion(Queue::mutated(Mutant::CompletionAfterCancel, || ())));
+}
+
+fn cancel_or_completion(queue: Arc<Queue>) {
+    queue.open("get", 7).expect("open");
+    let completer = {
+        let queue = queue.clone();
+        thread::spawn(move || queue.complete(7, done()).is_ok())
+    };
+    let drainer = {
+        let queue = queue.clone();
+        thread::spawn(move || {
+            let mut seen = Vec::new();
+            queue.drain(8, &mut seen);
+            seen.len()
+        })
+    };
+    let cancelled = queue.cancel(7);
+    let pushed = completer.join().expect("no panic");
+    let mut delivered = drainer.join().expect("no panic");
+    let mut late = Vec::new();
+    queue.drain(8, &mut late);
+    delivered += late.len();
+    assert!(pushed || cancelled);
+    assert_eq!(delivered, usize::from(!cancelled), "cancelled: {cancelled}, pushed: {pushed}");
 }
 
 struct World {
