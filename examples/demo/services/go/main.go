@@ -111,7 +111,7 @@ func run() error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	if _, err := cache.Close(); err != nil {
+	if err := cache.Close(); err != nil {
 		return err
 	}
 	fmt.Println("done", count)

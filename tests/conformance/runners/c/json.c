@@ -282,8 +282,8 @@ static bool whole_digits(const json *number, char *into, size_t room) {
   copy_number(number, into, room);
   if (!is_whole(number)) {
     double exact = strtod(into, NULL);
-    snprintf(into, room, "%.0f", exact);
-    if (strtod(into, NULL) != exact) {
+    int len = snprintf(into, room, "%.0f", exact);
+    if (len < 0 || (size_t)len >= room || strtod(into, NULL) != exact) {
       return false;
     }
   }

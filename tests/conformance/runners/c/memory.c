@@ -71,17 +71,35 @@ void text_printf(text *to, const char *format, ...) {
   text_puts(to, line);
 }
 
+// How many bytes the character at the start of `bytes` has; 0 when it is not UTF-8.
+static size_t utf8_len(const unsigned char *bytes, size_t len) {
+  size_t want = *bytes < 0x80 ? 1 : *bytes >= 0xc2 && *bytes < 0xe0 ? 2 : (*bytes & 0xf0) == 0xe0 ? 3 : 4;
+  if (want > len || *bytes > 0xf4 || (*bytes >= 0x80 && *bytes < 0xc2)) {
+    return 0;
+  }
+  for (size_t i = 1; i < want; i++) {
+    if ((bytes[i] & 0xc0) != 0x80) {
+      return 0;
+    }
+  }
+  return want;
+}
+
 void text_put_json(text *to, const char *bytes, size_t len) {
   text_puts(to, "\"");
-  for (size_t i = 0; i < len; i++) {
+  for (size_t i = 0; i < len;) {
     unsigned char c = (unsigned char)bytes[i];
-    if (c == '"' || c == '\\') {
+    size_t one = utf8_len((const unsigned char *)bytes + i, len - i);
+    if (one == 0) {
+      text_puts(to, "\\ufffd");
+    } else if (c == '"' || c == '\\') {
       text_printf(to, "\\%c", c);
     } else if (c < 0x20) {
       text_printf(to, "\\u%04x", c);
     } else {
-      text_put(to, &bytes[i], 1);
+      text_put(to, &bytes[i], one);
     }
+    i += one == 0 ? 1 : one;
   }
   text_puts(to, "\"");
 }
