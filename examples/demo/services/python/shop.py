@@ -37,7 +37,7 @@ def main() -> None:
         answered = time.perf_counter_ns()
         assert value["id"] == page
         after = cache.stats()
-        tier = "load" if after["loads"] > before["loads"] else "l2" if after["hits_l2"] > before["hits_l2"] else "l1"
+        tier = "load" if after.loads > before.loads else "l2" if after.hits_l2 > before.hits_l2 else "l1"
         before = after
         answers.write(f"{(answered - start) // 1000000} {(answered - asked) / 1000:.1f} {tier}\n")
         if count % 500 == 0:
