@@ -2,7 +2,10 @@
 
 mod bulkhead;
 mod cycle;
+#[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
+mod flight;
 mod generation;
+mod joining;
 mod lease;
 mod load;
 mod many;

@@ -24,18 +24,18 @@
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
-use std::time::Duration;
 
 use super::bulkhead::Bulkhead;
-use super::cycle::{Leader, WaitGraph};
+use super::cycle::WaitGraph;
+pub(crate) use super::flight::{Flight, Put, Waiter};
+use super::flight::{FlightState, deliver_all, next_live, take_blocked};
+pub(crate) use super::joining::{Join, Joining};
 use super::lease::{Lease, Lessor, next_id};
-use super::sink::Sink;
 use crate::clock::Clock;
-use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Answer;
 use crate::stats::Counter;
-use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{Arc, Mutex, MutexGuard, Ordering, lock};
 
 const SHARDS: usize = 64;
 /// More callers than this waiting for one key are refused.
@@ -76,45 +76,6 @@ struct Given<S> {
     soft: Option<u64>,
 }
 
-/// One load of one key.
-pub(crate) struct Flight<S> {
-    pub key: Box<[u8]>,
-    leader: Leader,
-    state: Mutex<FlightState<S>>,
-}
-
-struct FlightState<S> {
-    waiters: VecDeque<Waiter>,
-    /// A write came in between: what this flight brings is not stored.
-    void: bool,
-    stale: Option<S>,
-    /// The loop or thread that runs the fetch; 0 for none.
-    owner: u64,
-    permit: bool,
-    put: Put,
-    /// When the lead began, in ms of the clock.
-    started: u64,
-}
-
-/// How a fetched value is to be stored, when its fulfil does not say.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Put {
-    pub ttl: Duration,
-    pub codec: Option<Codec>,
-}
-
-/// One caller that waits for a flight.
-pub(crate) struct Waiter {
-    pub sink: Arc<dyn Sink>,
-    /// How this caller's fetch is to be stored, should it lead.
-    pub put: Put,
-    /// It holds leases itself, or belongs to a batch that has its permit: it passes the bulkhead, or it could
-    /// wait there for a permit that only its own fetch would give back.
-    pub exempt: bool,
-    pub owner: u64,
-    pub blocking: bool,
-}
-
 /// When a fetch is too slow, in milliseconds after its begin.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeouts {
@@ -122,33 +83,6 @@ pub(crate) struct Timeouts {
     pub soft: Option<u64>,
     /// The key is free again, and waiters get an error.
     pub hard: u64,
-}
-
-/// A caller on its way into a flight.
-pub(crate) struct Joining<'a, S> {
-    pub key: &'a [u8],
-    /// The leases that the caller holds.
-    pub held: &'a [u64],
-    /// Whether a new flight begins with a look into the shared tier.
-    pub probe: bool,
-    /// What memory still has, for a new flight.
-    pub stale: Option<S>,
-}
-
-/// What became of a call to [`Table::join`].
-pub(crate) enum Join<S> {
-    /// The caller leads.
-    Lead(Lease),
-    /// The caller's flight begins with a look into the shared tier, to be followed by [`Table::probed`].
-    Probe(Arc<Flight<S>>),
-    /// Another caller is before it; its sink will be answered.
-    Wait,
-    /// It is the first, and will lead once there is room for one more fetch.
-    Queued,
-    /// A load that ended just now has left a fresh value.
-    Found(S),
-    /// The leader runs on the loop that this caller blocks.
-    Bypass,
 }
 
 /// A flight that has ended, on its way to its waiters.
@@ -165,8 +99,6 @@ pub(crate) struct Ended<S> {
     /// The next flight that may lead, now that a permit is free.
     next: Option<Arc<Flight<S>>>,
 }
-
-type Deliveries = Vec<(Waiter, Answer)>;
 
 impl<S: Clone + Send + Sync + 'static> Table<S> {
     pub fn new(permits: usize, clock: Clock, timeouts: Timeouts) -> Arc<Self> {
@@ -547,57 +479,11 @@ impl<S: Clone + Send + Sync + 'static> Lessor for Table<S> {
     }
 }
 
-impl<S> Flight<S> {
-    fn new(key: &[u8], stale: Option<S>) -> Self {
-        Flight {
-            key: key.into(),
-            leader: Arc::new(AtomicU64::new(0)),
-            state: Mutex::new(FlightState {
-                waiters: VecDeque::new(),
-                void: false,
-                stale,
-                owner: 0,
-                permit: false,
-                put: Put::default(),
-                started: 0,
-            }),
-        }
-    }
-}
-
 /// Takes `flight` out of the map, unless a write has voided it and another took its place.
 fn remove<S>(shard: &mut Shard<S>, flight: &Arc<Flight<S>>) {
     if let Entry::Occupied(entry) = shard.flights.entry(flight.key.clone())
         && Arc::ptr_eq(entry.get(), flight)
     {
         entry.remove();
-    }
-}
-
-fn next_live(waiters: &mut VecDeque<Waiter>) -> Option<Waiter> {
-    while let Some(waiter) = waiters.pop_front() {
-        if waiter.sink.is_live() {
-            return Some(waiter);
-        }
-    }
-    None
-}
-
-/// The callers that block the very loop on which the new leader will run: they would wait for ever.
-fn take_blocked<S>(state: &mut FlightState<S>) -> Deliveries {
-    let owner = state.owner;
-    if owner == 0 {
-        return Vec::new();
-    }
-    let (blocked, others) =
-        state.waiters.drain(..).partition(|waiter: &Waiter| waiter.blocking && waiter.owner == owner);
-    state.waiters = others;
-    let blocked: VecDeque<Waiter> = blocked;
-    blocked.into_iter().map(|waiter| (waiter, Answer::Bypass)).collect()
-}
-
-fn deliver_all(deliveries: Deliveries) {
-    for (waiter, answer) in deliveries {
-        drop(waiter.sink.finish(answer));
     }
 }
