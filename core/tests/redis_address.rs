@@ -27,7 +27,7 @@ async fn refused(cache: &CacheService) {
 fn rediss(host: &str, server: &Server) -> scrubjay::Builder {
     // Certificates are checked in a debug build here: that takes a while.
     builder(&format!("rediss://{host}:{}", server.port), "tls")
-        .l2_timeout(Duration::from_secs(2))
+        .l2_timeout(Duration::from_secs(1))
         .max_staleness(Duration::from_secs(60))
 }
 

@@ -249,3 +249,13 @@ async fn a_closed_cache_says_so() {
     cache.close().await.unwrap();
     assert_eq!(cache.get::<u32>("k").await.unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[tokio::test]
+async fn a_value_that_is_too_long_in_messagepack_is_refused() {
+    let cache = CacheService::builder().max_value(1024_usize).codec(scrubjay::Codec::MsgPack).build().unwrap();
+    // 0.5 is three bytes of JSON and nine of MessagePack.
+    let error = cache.set("k", &vec![0.5; 200], 60).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidValue);
+    assert!(error.message().contains("max_value"), "{error}");
+    cache.set("k", &vec![0.5; 100], 60).await.unwrap();
+}

@@ -257,13 +257,13 @@ impl Tiers {
     fn keep(&self, key: &[u8], record: &Record, ticket: u64) {
         self.remember(key, record);
         if let Some(shared) = &self.shared {
-            let (me, now) = (self.handle(), self.clock.now_ms());
+            let me = self.handle();
             let records = vec![(key.to_vec(), record.clone())];
             shared.run(async move {
                 if let Some(shared) = &me.shared {
                     // A fill that does not come through leaves what was there: nothing that was valid before.
                     let unwritten = |key: &[u8]| me.table.ticket(key) == ticket;
-                    drop(shared.store(records, now, unwritten).await);
+                    drop(shared.store(records, &me.clock, unwritten).await);
                 }
             });
         }

@@ -49,11 +49,7 @@ pub(crate) fn admit(
     value: &Value,
     codec: Option<Codec>,
 ) -> Result<Value> {
-    if value.bytes.len() > options.max_value {
-        let (is, limit) = (value.bytes.len(), options.max_value);
-        let message = format!("the value has {is} bytes encoded, the limit is max_value = {limit}");
-        return Err(Error::new(ErrorKind::InvalidValue, operation, message));
-    }
+    check_size(options, operation, value.bytes.len())?;
     match value.codec {
         Codec::Raw => Ok(value.clone()),
         Codec::MsgPack => {
@@ -65,12 +61,23 @@ pub(crate) fn admit(
             match codec.unwrap_or(options.codec) {
                 Codec::MsgPack => {
                     let bytes = codec::json_to_msgpack(&value.bytes)?;
+                    // A few values are longer in MessagePack: `0.5` takes nine bytes.
+                    check_size(options, operation, bytes.len())?;
                     Ok(Value { codec: Codec::MsgPack, bytes: bytes.into() })
                 }
                 _ => Ok(value.clone()),
             }
         }
     }
+}
+
+fn check_size(options: &Options, operation: &'static str, is: usize) -> Result<()> {
+    let limit = options.max_value;
+    if is <= limit {
+        return Ok(());
+    }
+    let message = format!("the value has {is} bytes encoded, the limit is max_value = {limit}");
+    Err(Error::new(ErrorKind::InvalidValue, operation, message))
 }
 
 /// A ttl shortened at random by up to the share `jitter`: entries made together do not end together.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::record::{MAX_DEPTH, Record, millis};
+use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, Unreadable};
 use crate::error::Result;
@@ -153,10 +154,10 @@ impl Shared {
     pub async fn store(
         &self,
         records: Vec<(Vec<u8>, Record)>,
-        now: u64,
+        clock: &Clock,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<()> {
-        let stored = self.try_store(records, now, wanted).await;
+        let stored = self.try_store(records, clock, wanted).await;
         if stored.is_err() {
             self.counters.l2_errors.add(1);
         }
@@ -166,10 +167,12 @@ impl Shared {
     async fn try_store(
         &self,
         records: Vec<(Vec<u8>, Record)>,
-        now: u64,
+        clock: &Clock,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<()> {
         let entries = |server_now: u64| {
+            // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
+            let now = clock.now_ms();
             let entry = |(key, record): (Vec<u8>, Record)| {
                 let life = record.stale_until.saturating_sub(now).max(1);
                 let entry = Entry {

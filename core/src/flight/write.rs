@@ -107,7 +107,7 @@ impl Tiers {
     async fn store_behind(self: Arc<Self>, records: Vec<(Vec<u8>, Record)>, sink: Arc<dyn Sink>) {
         let Some(shared) = &self.shared else { return };
         let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
-        let failed = shared.store(records, self.clock.now_ms(), |_| true).await.is_err();
+        let failed = shared.store(records, &self.clock, |_| true).await.is_err();
         if failed {
             shared.invalidate_later(keys);
         }

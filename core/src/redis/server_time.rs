@@ -32,8 +32,8 @@ impl ServerTime {
     pub fn observe(&self, reply: &Value, sent: u64, received: u64) -> Result<(), Trouble> {
         let (seconds, micros) = parse(reply)?;
         let millis = seconds * 1000 + micros / 1000;
-        self.early.store(millis - signed(received), Ordering::Relaxed);
-        // The rest of the millisecond, of the server's reading and of ours.
+        // Readings are cut to whole milliseconds: each side allows for what was cut off where it would not do.
+        self.early.store(millis - 1 - signed(received), Ordering::Relaxed);
         self.late.store(millis + 2 - signed(sent), Ordering::Relaxed);
         Ok(())
     }
@@ -95,7 +95,7 @@ mod tests {
         let received = boottime_ms();
         let time = ServerTime::new(&reply("1000", "500000"), received - 40, received).expect("a time");
         let passed = boottime_ms() - received;
-        assert!((1_000_500..=1_000_500 + passed).contains(&time.early()));
+        assert!((1_000_499..=1_000_500 + passed).contains(&time.early()));
         let passed = boottime_ms() - received;
         assert!((1_000_540..=1_000_542 + passed + 5).contains(&time.late()));
         assert!(time.early() <= time.late());
@@ -106,7 +106,7 @@ mod tests {
         let now = boottime_ms();
         let time = ServerTime::new(&reply("5000", "0"), now, now).expect("a time");
         time.observe(&reply("1400", "0"), now, now).expect("a time");
-        assert!((1_400_000..1_410_000).contains(&time.early()));
+        assert!((1_399_999..1_410_000).contains(&time.early()));
     }
 
     #[test]
