@@ -551,8 +551,6 @@ uint32_t sj_fork_generation(void);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* SCRUBJAY_H */
-
 /// The options that NULL stands for: `sj_put_opts opts = SJ_PUT_OPTS_INIT;`
 #define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0 }
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
@@ -563,3 +561,5 @@ static inline sj_slice sj_text(const char *text) {
   sj_slice slice = { (const uint8_t *)text, strlen(text) };
   return slice;
 }
+
+#endif  /* SCRUBJAY_H */

@@ -1,1 +1,39 @@
-//! See README.md.
+//! The addon behind the npm package `scrubjay`: the seam of the core, as plain functions for `lib/*.js`.
+//!
+//! Nothing here is public: `index.d.ts` is. JavaScript keeps the promises, this keeps the calls: every function
+//! answers at once or is completed through one queue per Node environment, whose waker schedules one call of one
+//! JavaScript function for a whole batch (`host.rs`). No promise, task or reference is made per operation here.
+//!
+//! What an answer looks like in JavaScript is in `answer.rs`.
+
+mod answer;
+mod cache;
+mod errors;
+mod failure;
+mod host;
+mod input;
+mod js;
+mod template;
+
+use napi::bindgen_prelude::{JsValue, Object};
+use napi_derive::napi;
+
+use js::{Js, export};
+
+/// Fills the exports of the addon.
+#[napi(module_exports)]
+pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
+    let js = Js::new(env.raw());
+    let exports = exports.raw();
+    for (name, status) in answer::STATUSES {
+        js.set_named(exports, name, js.number(f64::from(*status)));
+    }
+    export!(js, exports, failure::{kinds});
+    export!(js, exports, host::{start, keep_alive, let_go, drain, cancel});
+    export!(js, exports, errors::{released});
+    export!(js, exports, cache::{open, peek, get, set, remove, clear, stats, close, note_undecodable});
+    export!(js, exports, cache::{get_many, set_many, remove_many});
+    export!(js, exports, cache::{begin, begin_many, fulfil, fail, abandon});
+    export!(js, exports, template::{parse_template, template_names, render_template, default_key});
+    Ok(())
+}

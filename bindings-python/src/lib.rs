@@ -1,1 +1,63 @@
-//! See README.md.
+//! The native half of the Python package `scrubjay`: the codec, the calls, and the two ways to wait.
+//!
+//! Rules of this crate:
+//!
+//! * It holds no policy: options, limits and defaults are those of the core.
+//! * No Python object is ever seen by a thread of the core; only numbers and bytes cross.
+//! * No code of the user runs above a frame of ours: fetches are called from Python (`_load.py`). A daemon
+//!   thread may be ended inside of them when the interpreter exits, and nothing of ours must be on its stack.
+//! * The GIL is let go only to wait. A hit keeps it: letting it go costs more than the hit.
+
+mod aio;
+mod answer;
+mod args;
+mod batch;
+mod blocking;
+mod cache;
+mod decode;
+mod encode;
+mod errors;
+mod exit;
+mod held;
+mod receipt;
+mod stats;
+mod template;
+mod turn;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _scrubjay {
+    #[pymodule_export]
+    use super::aio::{LoopQueue, Pending};
+    #[pymodule_export]
+    use super::answer::Signal;
+    #[pymodule_export]
+    use super::batch::Batch;
+    #[pymodule_export]
+    use super::cache::Cache;
+    #[pymodule_export]
+    use super::encode::canonical_json;
+    #[pymodule_export]
+    use super::errors::Failure;
+    #[pymodule_export]
+    use super::exit::shutdown;
+    #[pymodule_export]
+    use super::receipt::Receipt;
+    #[pymodule_export]
+    use super::stats::Stats;
+    #[pymodule_export]
+    use super::template::{Template, default_key};
+    #[pymodule_export]
+    use super::turn::Turn;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::exit::refuse_subinterpreters(module.py())?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::answer::add_signals(module)?;
+        super::errors::add_kinds(module)
+    }
+}

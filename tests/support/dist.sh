@@ -12,7 +12,7 @@ rm -rf "$out" "$stage"
 mkdir -p "$out" "$stage"
 
 echo "dist: the wheel"
-bindings-python/tools/test.sh --tools-only
+bindings-python/tools/install.sh --tools
 maturin=$(echo target/python/tools-*/bin/maturin)
 "$maturin" build --quiet --profile "$profile" --manifest-path bindings-python/Cargo.toml --out "$out"
 

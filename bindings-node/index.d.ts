@@ -1,0 +1,410 @@
+/// <reference lib="esnext.disposable" />
+
+/**
+ * One cache for services in Rust, Python, Node.js, Go and C: in memory, and shared through Redis or Valkey.
+ *
+ * @packageDocumentation
+ */
+
+/** A key: text, or bytes. 1 to 1024 bytes as UTF-8. Text and its UTF-8 are the same key. */
+export type Key = string | Uint8Array
+
+/** What a value is stored as, when it is not bytes, which are always stored as they are. */
+export type Codec = 'json' | 'msgpack'
+
+/** How a value is stored. */
+export interface StoreOptions {
+  /** How long the value is fresh, in seconds: 0.001 to 31536000 (365 days). Default: the `ttl` of the cache. */
+  ttl?: number | undefined
+  /** Default: the `codec` of the cache. */
+  codec?: Codec | undefined
+}
+
+/** How a call of `getOrFetch` is made. */
+export interface FetchOptions {
+  /**
+   * Gives up: the call rejects at once with the signal's reason. Nobody else is affected. When this caller runs the
+   * fetch, the next one that waits runs its own, and what the abandoned fetch still brings is not stored.
+   */
+  signal?: AbortSignal | undefined
+  /** What the value is stored as. Default: the `codec` of the cache. */
+  codec?: Codec | undefined
+}
+
+/** What a fetch is given. */
+export interface FetchContext {
+  /**
+   * Aborts when the caller gives up; for a refresh that runs behind its caller, when the cache is closed. Pass it on to
+   * what the fetch waits for.
+   */
+  readonly signal: AbortSignal
+}
+
+/** What became of a write. */
+export interface Receipt {
+  /**
+   * The shared tier was not reached yet: an invalidation of the keys is queued and retried until it lands. The write
+   * holds in this process.
+   */
+  readonly pending: boolean
+  /** Where this write stands in the order of writes: 32 hexadecimal digits. */
+  readonly token: string
+}
+
+/** The options of a cache. Times are in seconds. */
+export interface CacheOptions {
+  /** How long a value is fresh when a call gives no ttl: 0.001 to 31536000. Default 3600. */
+  ttl?: number | undefined
+  /** How long after its ttl a value may be served when the fetch fails or is slow. Default: 10 × ttl, at most 3600. */
+  staleFor?: number | null | undefined
+  /** The share of the ttl by which lives are shortened at random, 0 to 0.5. Default 0.1. */
+  jitter?: number | undefined
+  /** After this long in a fetch, those that wait get the stale value if there is one. Default: never. */
+  fetchSoftTimeout?: number | null | undefined
+  /** After this long in a fetch, its key is free again and those that wait get `FetchTimeout`. Default 30. */
+  fetchHardTimeout?: number | undefined
+  /** The time for all work on the shared tier before a fetch starts. Default 0.25. */
+  l2Timeout?: number | undefined
+  /** Whether repeated failures of the shared tier cut it off for a while. Default true. */
+  breaker?: boolean | undefined
+  /** How old a hit in memory may be while the shared tier could know better; 0 asks it each time. Default 1. */
+  maxStaleness?: number | undefined
+  /** The bound of the memory tier in bytes, overhead counted; 0 = no memory tier. Default 64 MiB. */
+  l1Bytes?: number | undefined
+  /** A bound of the memory tier in entries, beside that in bytes. Default: none. */
+  l1Entries?: number | null | undefined
+  /** The largest encoded value in bytes, 1 KiB to 512 MiB. Default 8 MiB. */
+  maxValue?: number | undefined
+  /** How long a "not found" of a fetch is remembered. Default 5. */
+  negativeTtl?: number | undefined
+  /** How many fetches of this cache may run at once, 1 to 1000000. Default 64. */
+  originConcurrency?: number | undefined
+  /** What values are stored as when a call does not say. Default `json`. */
+  codec?: Codec | undefined
+  /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
+  refreshAhead?: boolean | undefined
+  /** Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's. */
+  tlsCa?: string | Uint8Array | null | undefined
+  /** A client certificate for `rediss://`: PEM text or a path; needs `tlsKey`. */
+  tlsCert?: string | Uint8Array | null | undefined
+  /** The key of `tlsCert`: PEM text or a path. */
+  tlsKey?: string | Uint8Array | null | undefined
+  /** The ACL user, unless the URL names one. */
+  username?: string | null | undefined
+  /** The password, unless the URL has one. */
+  password?: string | null | undefined
+}
+
+/** The same options under the names that they have in every language, for a configuration that services share. */
+export interface SharedOptions {
+  url?: string | undefined
+  prefix?: string | undefined
+  ttl?: number | undefined
+  stale_for?: number | null | undefined
+  jitter?: number | undefined
+  fetch_soft_timeout?: number | null | undefined
+  fetch_hard_timeout?: number | undefined
+  l2_timeout?: number | undefined
+  breaker?: boolean | undefined
+  max_staleness?: number | undefined
+  l1_bytes?: number | undefined
+  l1_entries?: number | null | undefined
+  max_value?: number | undefined
+  negative_ttl?: number | undefined
+  origin_concurrency?: number | undefined
+  codec?: Codec | undefined
+  refresh_ahead?: boolean | undefined
+  tls_ca?: string | null | undefined
+  tls_cert?: string | null | undefined
+  tls_key?: string | null | undefined
+  username?: string | null | undefined
+  password?: string | null | undefined
+}
+
+/** The counters of a cache since it was opened. The same fields in every language. */
+export interface Stats {
+  /** Reads answered by the memory tier. */
+  hits_l1: number
+  /** Reads answered by the shared tier. */
+  hits_l2: number
+  /** Reads that found nothing. */
+  misses: number
+  /** Values served past their ttl because the fetch failed or was slow. */
+  stale_served: number
+  /** Fetches that callers were asked to run. */
+  loads: number
+  /** Fetches that failed or ran into their timeout. */
+  load_errors: number
+  /** Callers that waited for the fetch, or the read of the shared tier, of another one. */
+  waits: number
+  /** Entries that left the memory tier for want of room. */
+  evictions: number
+  /** Entries that left the memory tier at the end of their life. */
+  expired: number
+  /** Keys deleted, and clears. */
+  invalidations: number
+  /** Invalidations that the shared tier has not got yet. */
+  pending: number
+  /** Stored values that could not be read and were treated as absent. */
+  decode_misses: number
+  /** Operations on the shared tier that failed or ran into their timeout. */
+  l2_errors: number
+  /** Whether the shared tier is cut off after repeated failures. */
+  breaker_state: 'closed' | 'open' | 'half_open'
+  /** Entries in the memory tier. */
+  entries: number
+  /** Bytes in the memory tier, overhead counted. */
+  bytes: number
+}
+
+/**
+ * A cache: in memory, and behind it in a Redis or Valkey when it has one.
+ *
+ * Every method may be called as often at once as you like. Wrong arguments reject (`getSync` and the constructor
+ * throw) with `InvalidKey`, `InvalidValue` or `InvalidOption`, and every call after `close` with `Closed`. That the
+ * shared tier cannot be reached is no error: reads go on from memory and your fetch, writes say so in their receipt.
+ *
+ * Values are JSON, or bytes: see the README for what that means for each type.
+ */
+export class CacheService {
+  /**
+   * Opens a cache. It connects to nothing and starts no thread yet: the first call does.
+   *
+   * An open cache does not keep the process alive; a call that is under way does.
+   *
+   * @param url `memory://` (the default), `redis://host:port`, `rediss://…` (TLS) or `unix://…`
+   * @param prefix the namespace of all keys, so that services can share a server: 0 to 128 bytes of `[A-Za-z0-9_.:-]`
+   * @param options an option that is not known is refused
+   * @throws {InvalidOption} naming the option and its limit
+   */
+  constructor(url?: string | URL, prefix?: string, options?: CacheOptions | SharedOptions)
+
+  /** The value of a key; undefined where there is none. A cached null is a value. */
+  get<T = unknown>(key: Key): Promise<T | undefined>
+
+  /** What memory has now, without a look into the shared tier. */
+  getSync<T = unknown>(key: Key): T | undefined
+
+  /**
+   * Stores a value.
+   *
+   * @param ttl how long it is fresh, in seconds: 0.001 to 31536000; or an object with `ttl` and `codec`. Default: the
+   *   `ttl` of the cache
+   */
+  set(key: Key, value: unknown, ttl?: number | StoreOptions): Promise<Receipt>
+
+  /** Removes a key. A fetch of it that is under way still answers its callers; what it brings is not stored. */
+  delete(key: Key): Promise<Receipt>
+
+  /**
+   * The value of a key; where there is none, `fetch` is run and what it gives is stored and returned. Of all callers that
+   * miss a key at one time one runs its fetch, and the others wait for it.
+   *
+   * - What `fetch` throws is thrown unchanged to all of them, unless a value past its ttl can be served instead. Nothing
+   *   is stored.
+   * - A `fetch` that throws `NotFound` says that there is nothing: that is remembered for `negativeTtl`, and `get`
+   *   answers undefined.
+   * - When the key is deleted while `fetch` runs, its callers get the value and nothing is stored.
+   * - A `fetch` that asks for the key it is loading, directly or through other fetches, gets `RecursiveFetch`.
+   * - A hit close to its end may run `fetch` behind this call, to refresh the value.
+   *
+   * @param ttl as in `set`
+   * @param fetch must give a value that is right for every caller of the key; may be sync or async
+   */
+  getOrFetch<T>(
+    key: Key,
+    ttl: number | StoreOptions | null | undefined,
+    fetch: (context: FetchContext) => T | PromiseLike<T>,
+    options?: FetchOptions,
+  ): Promise<T>
+
+  /** The values of those keys that have one, in one round trip, under the keys as they were given. */
+  getMany<T = unknown>(keys: Iterable<string>): Promise<Map<string, T>>
+  getMany<T = unknown>(keys: Iterable<Key>): Promise<Map<Key, T>>
+
+  /** Stores many values in one round trip. All are checked before the first is stored. */
+  setMany(
+    entries: ReadonlyMap<Key, unknown> | Iterable<readonly [Key, unknown]> | Readonly<Record<string, unknown>>,
+    ttl?: number | StoreOptions,
+  ): Promise<Receipt>
+
+  /** Removes many keys in one round trip. */
+  deleteMany(keys: Iterable<Key>): Promise<Receipt>
+
+  /**
+   * The values of many keys. `fetch` is run once with those that have none and that nobody else is loading; then the
+   * values that others are loading are waited for. When such a load is abandoned, `fetch` is run for that key.
+   *
+   * Keys that `fetch` leaves out, or gives as undefined, stay absent.
+   *
+   * @throws {PartialError} when keys failed; it has the values of the others
+   */
+  getOrFetchMany<T>(
+    keys: Iterable<string>,
+    ttl: number | StoreOptions | null | undefined,
+    fetch: (missing: string[], context: FetchContext) => FetchedMany<T> | PromiseLike<FetchedMany<T>>,
+    options?: FetchOptions,
+  ): Promise<Map<string, T>>
+  getOrFetchMany<T>(
+    keys: Iterable<Key>,
+    ttl: number | StoreOptions | null | undefined,
+    fetch: (missing: Key[], context: FetchContext) => FetchedMany<T> | PromiseLike<FetchedMany<T>>,
+    options?: FetchOptions,
+  ): Promise<Map<Key, T>>
+
+  /** Removes every key of this cache's prefix. */
+  clear(): Promise<Receipt>
+
+  /** The counters of this cache since it was opened. */
+  stats(): Stats
+
+  /**
+   * Ends the cache: callers that wait get `Closed`, and so does every later call. Writes that have not reached the shared
+   * tier get up to 5 s for it; the receipt is pending when some are left. May be called more than once.
+   */
+  close(): Promise<Receipt>
+
+  /** For `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What a fetch of many keys brings. */
+export type FetchedMany<T> =
+  | ReadonlyMap<Key, T | undefined>
+  | ReadonlyMap<string, T | undefined>
+  | Readonly<Record<string, T | undefined>>
+
+/** How the results of a function are cached. */
+export interface CachedOptions<Args extends unknown[] = never[]> extends StoreOptions {
+  /**
+   * The keys: a template, or a function of the arguments.
+   *
+   * In a template `{0}`, `{1}`, … are the arguments and `{name}` is a field of the only argument; `{{` and `}}` are
+   * braces. Strings, numbers, booleans, bigints and null can stand in a key; what is not `A-Z a-z 0-9 _ . -` in them is
+   * escaped, so that no two arguments meet in one key.
+   *
+   * Default: a key of the function's name (of a method: its class and name) and its arguments, which must then be plain
+   * data. Two functions of one name in a cache are refused.
+   */
+  key?: string | ((...args: Args) => Key) | undefined
+}
+
+/**
+ * A function like `fn` with its results cached, by `getOrFetch`.
+ *
+ * @example
+ * const getUser = cached(cache, { key: 'user:{0}', ttl: 300 }, async (id: number) => db.loadUser(id))
+ *
+ * @throws {InvalidOption} for a wrong template, and for a function without a name that has no `key`
+ */
+export function cached<This, Args extends unknown[], R>(
+  cache: CacheService,
+  options: number | CachedOptions<Args> | null | undefined,
+  fn: (this: This, ...args: Args) => R,
+): (this: This, ...args: Args) => Promise<Awaited<R>>
+
+/** Decorates async methods: see `Cached`. */
+export interface CachedDecorator {
+  /** A decorator of the standard. */
+  <This, Args extends unknown[], R>(
+    method: (this: This, ...args: Args) => Promise<R>,
+    context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => Promise<R>>,
+  ): (this: This, ...args: Args) => Promise<R>
+  /** A decorator of TypeScript's `experimentalDecorators`. */
+  <Args extends unknown[], R>(
+    target: object,
+    name: string | symbol,
+    descriptor: TypedPropertyDescriptor<(...args: Args) => Promise<R>>,
+  ): TypedPropertyDescriptor<(...args: Args) => Promise<R>>
+}
+
+/**
+ * A decorator of async methods whose results are to be cached, by `getOrFetch`. For standard decorators and for
+ * TypeScript's `experimentalDecorators`.
+ *
+ * The key says nothing of the object on which the method is called; where that matters, give a `key` function, which is
+ * called on it.
+ *
+ * @example
+ * class Users {
+ *   \@Cached(cache, { key: 'user:{0}', ttl: 300 })
+ *   async getUser(id: number): Promise<User> { … }
+ * }
+ */
+export function Cached(
+  cache: CacheService,
+  options?: number | CachedOptions<any[]> | null,
+): CachedDecorator
+
+/** The kinds of errors, the same in every language. */
+export type ErrorCode =
+  | 'InvalidOption' | 'InvalidKey' | 'InvalidValue' | 'NotFound' | 'FetchFailed' | 'FetchTimeout' | 'LeaseExpired'
+  | 'RecursiveFetch' | 'Overloaded' | 'Closed' | 'Cancelled' | 'Unavailable' | 'Partial' | 'DirtyElsewhere'
+  | 'Unsupported' | 'Internal'
+
+/** How an error of yours is made. */
+export interface ErrorDetails {
+  /** The operation that failed. Default `get_or_fetch`. */
+  operation?: string
+  /** What caused it. */
+  cause?: unknown
+}
+
+/**
+ * What the cache throws; the errors of your fetches are thrown unchanged. The message is
+ * `<operation>: <code>: <what is wrong>` and never has values, passwords or full keys.
+ */
+export abstract class ScrubjayError extends Error {
+  constructor(message: string, details?: ErrorDetails)
+  /** The kind. */
+  readonly code: ErrorCode
+  /** The number of the kind, the same in every language. */
+  readonly errno: number
+  /** Whether the same call may succeed later without a change on your side. */
+  readonly retryable: boolean
+  /** The operation that failed, by its name in the core: `get_or_fetch` for `getOrFetch`. */
+  readonly operation: string
+}
+
+/** An option, a URL or an argument of a call is wrong. The message names it and its limit. */
+export class InvalidOption extends ScrubjayError { readonly code: 'InvalidOption' }
+/** A key is empty, longer than 1 KiB, or not bytes or text. */
+export class InvalidKey extends ScrubjayError { readonly code: 'InvalidKey' }
+/** A value cannot be stored: too large, too deep, or outside what every language can read. The message has its path. */
+export class InvalidValue extends ScrubjayError { readonly code: 'InvalidValue' }
+/** What was asked for does not exist. A fetch throws it to say so, and that is remembered for `negativeTtl`. */
+export class NotFound extends ScrubjayError {
+  constructor(message?: string, details?: ErrorDetails)
+  readonly code: 'NotFound'
+}
+/** The fetch of another caller failed, and its error object cannot be shared with this one. */
+export class FetchFailed extends ScrubjayError { readonly code: 'FetchFailed' }
+/** The fetch did not end within `fetchHardTimeout`. */
+export class FetchTimeout extends ScrubjayError { readonly code: 'FetchTimeout' }
+/** A lease was fulfilled after it had ended. */
+export class LeaseExpired extends ScrubjayError { readonly code: 'LeaseExpired' }
+/** A fetch asked, directly or through other fetches, for the key it is loading. */
+export class RecursiveFetch extends ScrubjayError { readonly code: 'RecursiveFetch' }
+/** A bound on queues, waiters or loads in flight was reached. */
+export class Overloaded extends ScrubjayError { readonly code: 'Overloaded' }
+/** The cache was closed. */
+export class Closed extends ScrubjayError { readonly code: 'Closed' }
+/** The caller gave up waiting. */
+export class Cancelled extends ScrubjayError { readonly code: 'Cancelled' }
+/** The shared tier could not be reached, in a call that cannot do without it. */
+export class Unavailable extends ScrubjayError { readonly code: 'Unavailable' }
+/** A pending write of this key lies in another process. */
+export class DirtyElsewhere extends ScrubjayError { readonly code: 'DirtyElsewhere' }
+/** This platform or server cannot do what was asked for. */
+export class Unsupported extends ScrubjayError { readonly code: 'Unsupported' }
+/** A defect of Scrubjay: please report it. */
+export class Internal extends ScrubjayError { readonly code: 'Internal' }
+/** Some keys of a call on many failed; the others have their value. */
+export class PartialError<T = unknown> extends ScrubjayError {
+  constructor(failed: Map<Key, unknown>, values: Map<Key, T>, details?: ErrorDetails)
+  readonly code: 'Partial'
+  /** The errors by their keys. */
+  readonly failed: Map<Key, unknown>
+  /** The values of the other keys. */
+  readonly values: Map<Key, T>
+}

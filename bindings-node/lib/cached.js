@@ -1,0 +1,115 @@
+'use strict'
+
+// Functions and methods whose results are cached.
+
+const native = require('./native.js')
+const { CacheService } = require('./cache.js')
+const { errorOf, InvalidOption } = require('./errors.js')
+const { canonical } = require('./canonical.js')
+const { caching } = require('./options.js')
+
+function cached(cache, options, fn) {
+  if (typeof fn !== 'function') throw wrong(`fn must be a function, is ${fn === null ? 'null' : typeof fn}`)
+  return remember(cache, options, fn, () => fn.name)
+}
+
+function Cached(cache, options) {
+  const method = (fn, name) => remember(cache, options, fn, (self) => `${classOf(self)}.${String(name)}`)
+  checkCache(cache)
+  return function decorate(target, context, descriptor) {
+    // TypeScript's experimentalDecorators: (prototype, name, descriptor).
+    if (typeof context === 'string' || typeof context === 'symbol') {
+      if (typeof descriptor?.value !== 'function') throw wrong('Cached decorates methods')
+      descriptor.value = method(descriptor.value, context)
+      return descriptor
+    }
+    // The standard: (method, context).
+    if (context?.kind !== 'method') throw wrong('Cached decorates methods')
+    return method(target, context.name)
+  }
+}
+
+/** The class of what a method is called on. */
+function classOf(self) {
+  if (typeof self === 'function') return self.name
+  return self?.constructor?.name ?? ''
+}
+
+function remember(cache, options, fn, nameOf) {
+  checkCache(cache)
+  const { key, ttl, codec } = caching(options)
+  const keyOf = keyMaker(cache, key, fn, nameOf)
+  const wrapper = function (...args) {
+    let made
+    try {
+      made = keyOf(this, args)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return cache.getOrFetch(made, { ttl, codec }, () => Reflect.apply(fn, this, args))
+  }
+  Object.defineProperty(wrapper, 'name', { value: fn.name, configurable: true })
+  Object.defineProperty(wrapper, 'length', { value: fn.length, configurable: true })
+  return wrapper
+}
+
+/** Makes the key of a call of its `this` and arguments. */
+function keyMaker(cache, key, fn, nameOf) {
+  switch (typeof key) {
+    case 'function': return (self, args) => Reflect.apply(key, self, args)
+    case 'string': return templateKey(key)
+    case 'undefined': return defaultKey(cache, fn, nameOf)
+    default: throw wrong(`key must be a template or a function, is ${key === null ? 'null' : typeof key}`)
+  }
+}
+
+/** Keys like "user:{0}" or "page:{lang}:{path}". */
+function templateKey(text) {
+  if (!text.isWellFormed()) throw wrong('key has a surrogate that is not one of a pair')
+  const template = checked(native.parse_template(text))
+  const names = native.template_names(template)
+  return (_, args) => checked(native.render_template(template, names.map((name) => argument(args, name))))
+}
+
+/** The argument that a placeholder names: by its position, or as a field of the only one. */
+function argument(args, name) {
+  const value = /^\d+$/.test(name) ? args[Number(name)] : args.length === 1 ? args[0]?.[name] : undefined
+  return typeof value === 'bigint' ? `${value}` : value
+}
+
+/** Keys of the function's name and its arguments. */
+function defaultKey(cache, fn, nameOf) {
+  if (fn.name === '') throw wrong('key must be given for a function without a name')
+  return (self, args) => {
+    const name = nameOf(self)
+    claim(cache, name, fn)
+    return native.default_key(name, canonical(args))
+  }
+}
+
+/** @type {WeakMap<CacheService, Map<string, Function>>} whose default keys a cache has */
+const named = new WeakMap()
+
+/** Refuses a second function of the same name: it would be answered with the results of the first. */
+function claim(cache, name, fn) {
+  let functions = named.get(cache)
+  if (functions === undefined) named.set(cache, functions = new Map())
+  const first = functions.get(name)
+  if (first === undefined) functions.set(name, fn)
+  else if (first !== fn) throw wrong(`key must be given: this cache has another function with the name ${JSON.stringify(name)}`)
+}
+
+function checkCache(cache) {
+  if (!(cache instanceof CacheService)) throw wrong('cache must be a CacheService')
+}
+
+function checked(answer) {
+  if (Array.isArray(answer)) throw errorOf(answer)
+  return answer
+}
+
+function wrong(message) {
+  return new InvalidOption(message, { operation: 'cached' })
+}
+
+module.exports = { cached, Cached }

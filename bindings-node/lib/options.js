@@ -1,0 +1,96 @@
+'use strict'
+
+// Options on their way to the core, which knows their names, limits and defaults.
+
+const { types } = require('node:util')
+
+const { InvalidOption } = require('./errors.js')
+
+/**
+ * The options of a cache as the core's JSON. Names may be written as in JavaScript (maxStaleness) or as in every other
+ * language (max_staleness).
+ * @param {unknown} url
+ * @param {unknown} prefix
+ * @param {object} options
+ */
+function openingJson(url, prefix, options) {
+  if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation: 'open' })
+  const fields = new Map()
+  for (const [name, value] of Object.entries(options)) {
+    const common = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+    if (value === undefined) continue
+    if (fields.has(common)) throw new InvalidOption(`${common} is given twice`, { operation: 'open' })
+    fields.set(common, sayable(value))
+  }
+  // What the caller wrote out comes before what a shared configuration says.
+  if (url !== undefined) fields.set('url', typeof url?.href === 'string' ? url.href : sayable(url))
+  if (prefix !== undefined) fields.set('prefix', sayable(prefix))
+  return JSON.stringify(Object.fromEntries(fields))
+}
+
+/** A value as JSON can say it; what it cannot is told by its name, which the core refuses as no number. */
+function sayable(value) {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
+  if (typeof value === 'bigint') return Number(value)
+  if (types.isUint8Array(value)) return Buffer.from(value).toString()
+  return typeof value === 'function' || typeof value === 'symbol' ? `a ${typeof value}` : value
+}
+
+/**
+ * The options of a write: a ttl in seconds, or an object with `ttl` and `codec`. Whether they are right is for the
+ * core to say.
+ * @param {unknown} options
+ * @param {string} operation
+ * @returns {{ ttl: unknown, codec: unknown }}
+ */
+function storing(options, operation) {
+  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined }
+  if (!isRecord(options)) throw new InvalidOption(`ttl must be a number of seconds, is ${typeName(options)}`, { operation })
+  check(options, STORING, operation)
+  return options
+}
+
+const STORING = new Set(['ttl', 'codec'])
+const FETCHING = new Set(['signal', 'codec'])
+const CACHED = new Set(['key', 'ttl', 'codec'])
+
+/** Whether an object says what it says by its properties: not a Date, a Map or a boxed number. */
+function isRecord(value) {
+  return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Object]'
+}
+
+function typeName(value) {
+  if (typeof value !== 'object') return `a ${typeof value}`
+  return value === null ? 'null' : `of type ${Object.prototype.toString.call(value).slice(8, -1)}`
+}
+
+/** Refuses names that are no option. */
+function check(options, names, operation) {
+  for (const name of Object.keys(options)) {
+    if (!names.has(name)) throw new InvalidOption(`${JSON.stringify(name.slice(0, 64))} is not an option`, { operation })
+  }
+}
+
+/** The last argument of getOrFetch. */
+function fetching(options, operation) {
+  if (options === undefined) return {}
+  if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation })
+  check(options, FETCHING, operation)
+  return options
+}
+
+/** The options of cached: a ttl in seconds, or an object. */
+function caching(options) {
+  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined, key: undefined }
+  if (!isRecord(options)) throw new InvalidOption(`ttl must be a number of seconds, is ${typeName(options)}`, { operation: 'cached' })
+  check(options, CACHED, 'cached')
+  return options
+}
+
+function checkFetch(fetch, operation) {
+  if (typeof fetch !== 'function') {
+    throw new InvalidOption(`fetch must be a function, is ${typeName(fetch)}`, { operation })
+  }
+}
+
+module.exports = { openingJson, storing, fetching, caching, checkFetch }

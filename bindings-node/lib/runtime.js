@@ -1,0 +1,100 @@
+'use strict'
+
+// This environment (the main thread, or a worker) and its completion queue: who waits for which token.
+
+const native = require('./native.js')
+const { onAbort } = require('./abort.js')
+const fetchErrors = require('./fetch-errors.js')
+
+const { MANY, FAILED } = native
+
+/** How many completions are taken at once. When there are more, the addon calls again. */
+const BATCH = 1024
+
+const [host, firstError] = native.start(drain)
+fetchErrors.begin(host, firstError)
+
+/**
+ * @typedef {object} Waiter
+ * @property {(answer: unknown) => void} deliver never throws
+ * @property {() => void} [leave] undoes what waiting needed
+ * @property {unknown} cache kept: a cache that nobody holds any more is closed
+ */
+
+/** @type {Map<number, Waiter>} by the token that they wait for */
+const waiting = new Map()
+let nextToken = 1
+
+/** The token for the next call. `take` uses it up, when the call turns out to be pending. */
+function token() {
+  return nextToken
+}
+
+/** Uses up tokens, and gives the first of them. */
+function take(count) {
+  const first = nextToken
+  nextToken += count
+  return first
+}
+
+/** Waits for a token, and keeps the process alive until it is answered. */
+function expect(token, waiter) {
+  if (waiting.size === 0) native.keep_alive(host)
+  waiting.set(token, waiter)
+}
+
+/** Runs on this thread when completions are there. */
+function drain() {
+  const batch = native.drain(host, BATCH)
+  for (let index = 0; index < batch.length; index += 2) {
+    const waiter = waiting.get(batch[index])
+    const answer = batch[index + 1]
+    waiting.delete(batch[index])
+    resolveErrors(answer)
+    waiter.leave?.()
+    waiter.deliver(answer)
+  }
+  // Only now: an answer of this batch may have named an error that was released meanwhile.
+  fetchErrors.sweep()
+  if (waiting.size === 0) native.let_go(host)
+}
+
+/** Puts the error objects of fetches into an answer, while they are still in their table. */
+function resolveErrors(answer) {
+  if (!Array.isArray(answer)) return
+  if (answer[0] === FAILED) answer.error = fetchErrors.get(answer[6])
+  else if (answer[0] === MANY) answer[1].forEach(resolveErrors)
+}
+
+/**
+ * The answer for a token. When `signal` aborts first, it rejects with the signal's reason and the token is given back.
+ * @param {unknown} cache
+ * @param {number} token
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<unknown>}
+ */
+function answer(cache, token, signal) {
+  return new Promise((resolve, reject) => {
+    if (signal === undefined) return expect(token, { deliver: resolve, cache })
+    const give = () => {
+      withdraw(token)
+      reject(signal.reason)
+    }
+    if (signal.aborted) return give()
+    expect(token, { deliver: resolve, leave: onAbort(signal, give), cache })
+  })
+}
+
+/**
+ * Gives a token back: nobody waits for it any more. A lead that was on its way goes to the next one.
+ *
+ * Completions are delivered as soon as they are drained, so what the queue has delivered is not here any more: when it
+ * cannot take a token back, nothing will come for it.
+ */
+function withdraw(token) {
+  native.cancel(host, token)
+  waiting.get(token)?.leave?.()
+  if (waiting.delete(token) && waiting.size === 0) native.let_go(host)
+}
+
+module.exports = { host, token, take, answer, withdraw }

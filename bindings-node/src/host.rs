@@ -1,0 +1,208 @@
+//! One Node environment (the main thread, or a worker) as the core sees it: a completion queue, and one thread-safe
+//! function that runs JavaScript's `drain` for a whole batch.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use napi::sys;
+use scrubjay_core::host::{Completion, Queue};
+
+use crate::answer::answer;
+use crate::errors;
+use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
+
+/// The longest that the end of the process waits for invalidations on their way to the shared tier.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// An environment; shared by its caches.
+pub type HostRef = Arc<Host>;
+
+/// The core's side of one Node environment.
+pub struct Host {
+    queue: Arc<Queue>,
+    waker: Arc<Waker>,
+    number: u64,
+}
+
+/// The thread-safe function, for as long as Node has it.
+///
+/// Node frees it when the environment ends, even under a thread that still counts on it. So it is taken out of here
+/// before, and a wake holds the lock while it uses it. That lock is a leaf: the call only appends to a list and writes
+/// to a descriptor.
+struct Waker(Mutex<Option<Function>>);
+
+#[derive(Clone, Copy)]
+struct Function(sys::napi_threadsafe_function);
+
+// SAFETY: Node-API makes thread-safe functions to be called from any thread.
+unsafe impl Send for Function {}
+
+impl Waker {
+    /// Runs `work` with the function, unless the environment has ended.
+    fn with(&self, work: impl FnOnce(Function)) {
+        let function = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = *function {
+            work(function);
+        }
+    }
+
+    fn wake(&self) {
+        self.with(|Function(function)| {
+            // SAFETY: the function is live while it is in the waker. Its queue has no bound, so the call never
+            // blocks; there is no data, so nothing is left if Node drops it.
+            unsafe {
+                sys::napi_call_threadsafe_function(
+                    function,
+                    ptr::null_mut(),
+                    sys::ThreadsafeFunctionCallMode::nonblocking,
+                );
+            }
+        });
+    }
+
+    fn stop(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Host {
+    /// Where calls of this environment are completed.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The number that this environment's errors carry.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Ends the environment: nothing of it is called any more, undelivered leads go to the next waiter.
+    fn end(&self) {
+        self.waker.stop();
+        self.queue.close();
+        errors::leave(self.number);
+    }
+}
+
+/// Sees to the end of the process, once. Hooks of environments do not run when a program calls `process.exit`, and a
+/// listener of 'exit' would run before those of the program, which may still use its caches.
+fn watch_exit() {
+    static ONCE: Once = Once::new();
+    extern "C" fn process_ends() {
+        scrubjay_core::host::shutdown(EXIT_PATIENCE);
+    }
+    ONCE.call_once(|| {
+        // SAFETY: the function takes no arguments and lives as long as the process: the image is never unloaded.
+        unsafe { libc::atexit(process_ends) };
+    });
+}
+
+/// `start(drain)` → `[host, number]`: begins an environment. `drain` is called when completions are there. It does
+/// not keep the process alive: see `keep_alive`.
+pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
+    watch_exit();
+    let waker = Arc::new(Waker(Mutex::new(None)));
+    let Some(function) = thread_safe_function(js, drain) else {
+        js.throw("scrubjay: Node has no thread-safe function left");
+        return UNDEFINED;
+    };
+    *waker.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(function);
+    let queue = Queue::with_waker({
+        let waker = waker.clone();
+        move || waker.wake()
+    });
+    let host = Arc::new(Host { queue, waker, number: errors::enrol() });
+    // Hooks run last in, first out: this one, added after the function was made, runs before Node frees that.
+    let hook = Arc::into_raw(host.clone());
+    // SAFETY: `environment_ends` takes exactly this pointer, once.
+    let status =
+        unsafe { sys::napi_add_env_cleanup_hook(js.raw(), Some(environment_ends), hook.cast_mut().cast()) };
+    if status != sys::Status::napi_ok {
+        // SAFETY: the hook was not added, so the pointer is still ours.
+        unsafe { Arc::from_raw(hook) }.end();
+        js.throw("scrubjay: this environment is ending");
+        return UNDEFINED;
+    }
+    let number = js.number(errors::first_number(host.number));
+    js.array(&[js.external(Handle::Host(host)), number])
+}
+
+unsafe extern "C" fn environment_ends(host: *mut c_void) {
+    // SAFETY: the pointer is that of `start`, and a hook runs once.
+    let host = unsafe { Arc::from_raw(host.cast::<Host>()) };
+    host.end();
+}
+
+/// A function whose call runs `drain` on the thread of this environment. Unreferenced.
+fn thread_safe_function(js: Js, drain: Value) -> Option<Function> {
+    let mut function = ptr::null_mut();
+    // SAFETY: `drain` is a function of our JavaScript, the name a live handle; no data, callbacks or context are given,
+    // so that Node calls `drain` itself.
+    let status = unsafe {
+        sys::napi_create_threadsafe_function(
+            js.raw(),
+            drain,
+            UNDEFINED,
+            js.string("scrubjay"),
+            0,
+            1,
+            ptr::null_mut(),
+            None,
+            ptr::null_mut(),
+            None,
+            &mut function,
+        )
+    };
+    if status != sys::Status::napi_ok {
+        return None;
+    }
+    // SAFETY: the function was just made by this thread.
+    unsafe { sys::napi_unref_threadsafe_function(js.raw(), function) };
+    Some(Function(function))
+}
+
+fn host<'call>(js: Js, value: Value) -> &'call HostRef {
+    match js.handle(value) {
+        Handle::Host(host) => host,
+        _ => unreachable!("the first argument is a host"),
+    }
+}
+
+/// `keep_alive(host)`: from now on the process stays, because callers wait.
+pub fn keep_alive(js: Js, [value, ..]: Arguments) -> Value {
+    host(js, value).waker.with(|Function(function)| {
+        // SAFETY: the function is live while it is in the waker, and this is the thread that made it.
+        unsafe { sys::napi_ref_threadsafe_function(js.raw(), function) };
+    });
+    UNDEFINED
+}
+
+/// `let_go(host)`: nobody waits any more; the process may end.
+pub fn let_go(js: Js, [value, ..]: Arguments) -> Value {
+    host(js, value).waker.with(|Function(function)| {
+        // SAFETY: as in `keep_alive`.
+        unsafe { sys::napi_unref_threadsafe_function(js.raw(), function) };
+    });
+    UNDEFINED
+}
+
+/// `drain(host, max)` → `[token, answer, token, answer, …]`, at most `max` of them.
+#[expect(clippy::cast_precision_loss, reason = "tokens are numbers of JavaScript")]
+pub fn drain(js: Js, [value, max, ..]: Arguments) -> Value {
+    let max = usize::try_from(js.as_id(max)).unwrap_or(usize::MAX);
+    let mut completions: Vec<Completion> = Vec::new();
+    host(js, value).queue.drain(max, &mut completions);
+    let mut flat = Vec::with_capacity(completions.len() * 2);
+    for completion in completions {
+        flat.push(js.number(completion.token as f64));
+        flat.push(answer(js, completion.answer));
+    }
+    js.array(&flat)
+}
+
+/// `cancel(host, token)` → whether no completion of this token will come any more.
+pub fn cancel(js: Js, [value, token, ..]: Arguments) -> Value {
+    js.boolean(host(js, value).queue.cancel(js.as_id(token)))
+}

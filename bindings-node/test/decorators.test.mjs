@@ -1,0 +1,76 @@
+// @Cached, compiled by tsc: the decorators of the standard, and those of experimentalDecorators.
+
+import assert from 'node:assert/strict'
+import { copyFileSync } from 'node:fs'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describe, test } from 'node:test'
+
+import { CacheService, Cached, InvalidOption } from 'scrubjay'
+
+import { PACKAGE, memory, run, scratch } from './support.mjs'
+
+const folder = scratch()
+
+async function compile(name, ...flags) {
+  const source = path.join(folder, `${name}.mts`)
+  copyFileSync(path.join(import.meta.dirname, 'types', `${name}.mts`), source)
+  const tsc = path.join(PACKAGE, 'node_modules/typescript/bin/tsc')
+  const { code, stdout } = await run(process.execPath, [
+    tsc, '--target', 'es2022', '--module', 'nodenext', '--strict', '--types', 'node', '--typeRoots', path.join(PACKAGE, 'node_modules/@types'), ...flags, source,
+  ])
+  assert.equal(code, 0, stdout)
+  return import(pathToFileURL(path.join(folder, `${name}.mjs`)))
+}
+
+for (const [name, flags] of [['decorators', []], ['legacy', ['--experimentalDecorators']]]) {
+  test(`${name}: methods are cached`, async (t) => {
+    const compiled = await compile(name, ...flags)
+    const { Users, cache } = compiled
+    t.after(() => cache.close())
+    const [here, there] = [new Users(), new Users('no')]
+    assert.deepStrictEqual(await here.getUser(7), { id: 7, country: 'se' })
+    assert.deepStrictEqual(await here.getUser(7), { id: 7, country: 'se' })
+    assert.deepStrictEqual(await cache.get('user:7'), { id: 7, country: 'se' })
+    assert.equal(compiled.loads, 1)
+    // The key of a default or a template says nothing of the object; a function may.
+    assert.deepStrictEqual(await there.byName('ada'), ['ada', '0'])
+    assert.deepStrictEqual(await here.byName('ada', undefined), ['ada', '0'])
+    assert.equal(await cache.get('12:Users.byName:7:["ada"]').then(String), 'ada,0')
+    assert.deepStrictEqual(await here.byName('ada', 2), ['ada', '2'])
+    assert.equal(await here.local(1), 'se 1')
+    assert.equal(await there.local(1), 'no 1')
+    assert.equal(await Users.count(), 3)
+    assert.equal(await Users.count(), 3)
+    assert.equal(await cache.get('11:Users.count:2:[]'), 3)
+    assert.equal(compiled.loads, 6)
+    assert.equal(here.getUser.name, 'getUser')
+  })
+}
+
+describe('what is no method', () => {
+  test('is refused', (t) => {
+    const cache = memory(t)
+    const decorate = Cached(cache, 60)
+    const refused = (error) => error instanceof InvalidOption && error.message.includes('Cached decorates methods')
+    assert.throws(() => decorate(class {}, { kind: 'class', name: 'C' }), refused)
+    assert.throws(() => decorate(undefined, { kind: 'field', name: 'f' }), refused)
+    assert.throws(() => decorate({}, 'f', undefined), refused)
+    assert.throws(() => decorate({}, 'f', { get() {} }), refused)
+    assert.throws(() => decorate(class {}), refused)
+    for (const other of [undefined, 60, {}]) assert.throws(() => Cached(other), /cache must be a CacheService/)
+  })
+})
+
+test('two classes of one name in a cache are refused', async (t) => {
+  const cache = memory(t)
+  const make = (value) => {
+    class Users { async load() { return value } }
+    Object.defineProperty(Users.prototype, 'load', { value: Cached(cache, 60)(Users.prototype.load, { kind: 'method', name: 'load' }) })
+    return new Users()
+  }
+  const [first, second] = [make(1), make(2)]
+  assert.equal(await first.load(), 1)
+  await assert.rejects(second.load(), /key must be given: this cache has another function with the name "Users.load"/)
+  assert.ok(cache instanceof CacheService)
+})

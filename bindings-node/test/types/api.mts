@@ -1,0 +1,93 @@
+// What TypeScript makes of the package, from an ES module: checked by tsc, never run.
+
+import {
+  CacheService, Cached, NotFound, PartialError, ScrubjayError, cached,
+  type CacheOptions, type Codec, type ErrorCode, type Receipt, type SharedOptions, type Stats,
+} from 'scrubjay'
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+function same<A, B>(_: Equal<A, B>): void {}
+
+interface User { id: number, name: string }
+declare const load: (id: number) => Promise<User>
+
+const options: CacheOptions = { ttl: 60, maxStaleness: 0.5, l1Bytes: 1 << 20, codec: 'msgpack', staleFor: null }
+const shared: SharedOptions = { url: 'redis://localhost', prefix: 'shop', max_staleness: 0.5 }
+const cache = new CacheService('redis://localhost:6379', 'shop', options)
+new CacheService()
+new CacheService(new URL('redis://localhost'), 'shop')
+new CacheService(shared.url, shared.prefix, shared)
+// @ts-expect-error: not an option
+new CacheService('memory://', '', { maxStalenes: 1 })
+// @ts-expect-error: seconds, not text
+new CacheService('memory://', '', { ttl: '60' })
+
+const user = await cache.get<User>('user:7')
+same<typeof user, User | undefined>(true)
+const anything = await cache.get('user:7')
+same<typeof anything, unknown>(true)
+const now = cache.getSync<User>(Buffer.from('user:7'))
+same<typeof now, User | undefined>(true)
+// @ts-expect-error: no key
+await cache.get(7)
+
+const receipt: Receipt = await cache.set('user:7', { id: 7 }, 300)
+same<typeof receipt.pending, boolean>(true)
+await cache.set('user:7', Buffer.alloc(3))
+await cache.set('user:7', { id: 7 }, { ttl: 300, codec: 'msgpack' })
+// @ts-expect-error: bytes are raw by themselves
+await cache.set('user:7', { id: 7 }, { codec: 'raw' })
+// @ts-expect-error: not an option
+await cache.set('user:7', { id: 7 }, { tags: ['users'] })
+
+const loaded = await cache.getOrFetch('user:7', 300, () => load(7))
+same<typeof loaded, User>(true)
+const sync = await cache.getOrFetch('seven', { ttl: 300, codec: 'json' }, () => 7, { signal: AbortSignal.timeout(5) })
+same<typeof sync, number>(true)
+const byDefault = await cache.getOrFetch('seven', undefined, async ({ signal }) => signal.aborted)
+same<typeof byDefault, boolean>(true)
+const maybe = await cache.getOrFetch('seven', null, async (): Promise<User | null> => null)
+same<typeof maybe, User | null>(true)
+// @ts-expect-error: there is no fetch
+await cache.getOrFetch('seven', 300)
+
+const many = await cache.getMany<User>(['user:7', 'user:8'])
+same<typeof many, Map<string, User>>(true)
+await cache.setMany(new Map([['a', 1], ['b', 2]]), 60)
+await cache.setMany({ a: 1 }, { ttl: 60 })
+await cache.setMany([['a', 1], ['b', 'two']])
+await cache.deleteMany(new Set(['a']))
+const fetched = await cache.getOrFetchMany(['a', 'b'], 60, async (missing, { signal }) => {
+  same<typeof missing, string[]>(true)
+  signal.throwIfAborted()
+  return Object.fromEntries(missing.map((key) => [key, key.length]))
+})
+same<typeof fetched, Map<string, number>>(true)
+await cache.getOrFetchMany(['a', 'b'], 60, (missing) => new Map(missing.map((key) => [key, 1])))
+
+const stats: Stats = cache.stats()
+same<typeof stats.breaker_state, 'closed' | 'open' | 'half_open'>(true)
+same<ReturnType<typeof cache.close>, Promise<Receipt>>(true)
+
+const getUser = cached(cache, { key: 'user:{0}', ttl: 300 }, load)
+same<typeof getUser, (this: unknown, id: number) => Promise<User>>(true)
+const byFunction = cached(cache, { key: (id: number) => `user:${id}` }, (id: number) => ({ id }))
+same<Awaited<ReturnType<typeof byFunction>>, { id: number }>(true)
+cached(cache, 300, load)
+// @ts-expect-error: the argument is a number
+await getUser('7')
+
+try {
+  await cache.getOrFetchMany(['a'], 60, () => { throw new NotFound('no such user') })
+} catch (error) {
+  if (error instanceof PartialError) same<typeof error.failed, Map<import('scrubjay').Key, unknown>>(true)
+  if (error instanceof ScrubjayError) same<typeof error.code, ErrorCode>(true)
+}
+
+const codec: Codec = 'json'
+export { codec, Cached }
+
+{
+  await using closing = new CacheService()
+  await closing.get('k')
+}

@@ -1,0 +1,281 @@
+"""The native half of the package. Only `CacheService`, `Receipt` and `Stats` are for users."""
+
+from asyncio import Future
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, TypeVar, final
+
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "KINDS",
+    "MISS",
+    "UNDECODABLE",
+    "Batch",
+    "Cache",
+    "Failure",
+    "LoopQueue",
+    "Pending",
+    "Receipt",
+    "Signal",
+    "Stats",
+    "Template",
+    "Turn",
+    "__version__",
+    "canonical_json",
+    "default_key",
+    "shutdown",
+]
+
+__version__: Final[str]
+KINDS: Final[tuple[tuple[str, int, bool], ...]]
+MISS: Final[Signal]
+UNDECODABLE: Final[Signal]
+
+_K = TypeVar("_K", str, bytes)
+_Ttl = float | timedelta | None
+_Entries = Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[str | bytes, Any]]
+
+@final
+class Receipt:
+    """What became of a write."""
+
+    @property
+    def pending(self) -> bool:
+        """True when the shared tier was not reached yet: the keys are invalidated there as soon as it is."""
+
+    @property
+    def token(self) -> str:
+        """Where the write stands in the order of writes: 32 hexadecimal digits."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Stats:
+    """A snapshot of the counters of one cache since it was opened."""
+
+    @property
+    def hits_l1(self) -> int:
+        """Reads answered by the memory tier."""
+
+    @property
+    def hits_l2(self) -> int:
+        """Reads answered by the shared tier."""
+
+    @property
+    def misses(self) -> int:
+        """Reads that found nothing."""
+
+    @property
+    def stale_served(self) -> int:
+        """Values served past their ttl because the fetch failed or was slow."""
+
+    @property
+    def loads(self) -> int:
+        """Fetches that callers were asked to run."""
+
+    @property
+    def load_errors(self) -> int:
+        """Fetches that failed or ran into their timeout."""
+
+    @property
+    def waits(self) -> int:
+        """Callers that waited for the fetch, or the read of the shared tier, of another one."""
+
+    @property
+    def evictions(self) -> int:
+        """Entries that left the memory tier for want of room."""
+
+    @property
+    def expired(self) -> int:
+        """Entries that left the memory tier at the end of their life."""
+
+    @property
+    def invalidations(self) -> int:
+        """Keys deleted, and clears."""
+
+    @property
+    def pending(self) -> int:
+        """Invalidations that the shared tier has not got yet."""
+
+    @property
+    def decode_misses(self) -> int:
+        """Stored values that could not be read and were treated as absent."""
+
+    @property
+    def l2_errors(self) -> int:
+        """Operations on the shared tier that failed or ran into their timeout."""
+
+    @property
+    def breaker_state(self) -> str:
+        """Whether the shared tier is cut off: "closed" (it is used), "open" (it is not) or "half_open"."""
+
+    @property
+    def entries(self) -> int:
+        """Entries in the memory tier."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in the memory tier, overhead counted."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counters by name."""
+
+@disjoint_base
+class Cache:
+    """The native half of `CacheService`.
+
+    Methods without an underscore block the calling thread, other threads run on; those that begin with
+    ``_a`` answer at once, if need be with a `Pending`.
+    """
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Cache: ...
+    def get(self, key: str | bytes, default: Any = None) -> Any:
+        """The value stored under a key, or ``default``. None, 0, "" and the like are values.
+
+        Never fails because the shared tier is down: that is a miss.
+
+        Raises:
+            InvalidKey, Closed: as their names say.
+        """
+
+    def set(self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None) -> Receipt:
+        """Store a value.
+
+        Args:
+            key: 1 to 1024 bytes; text is its UTF-8.
+            value: None, bool, int, float, str, and lists, tuples and dicts (with text keys) of them, stored as
+                JSON; or bytes, bytearray, memoryview, stored as they are and read as bytes.
+            ttl: how long the value is fresh, 0.001 s to 365 days; None for the default of the cache.
+            codec: what the value is stored as, "json" or "msgpack"; the default is that of the cache.
+
+        Raises:
+            InvalidValue: the value is larger than ``max_value``, or something in it, named by its path, has no
+                JSON form: NaN, keys that are no text, other types, more than 64 levels.
+            InvalidKey, InvalidOption, Closed: as their names say.
+        """
+
+    def delete(self, key: str | bytes) -> Receipt:
+        """Delete a key. A fetch of it that runs in this process stores nothing.
+
+        Raises:
+            InvalidKey, Closed: as their names say.
+        """
+
+    def get_many(self, keys: Iterable[_K]) -> dict[_K, Any]:
+        """The values of those keys that are stored, read in one round trip."""
+
+    def set_many(self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None) -> Receipt:
+        """Store many values in one round trip: all are checked before the first is stored."""
+
+    def delete_many(self, keys: Iterable[str | bytes]) -> Receipt:
+        """Delete many keys in one round trip."""
+
+    def clear(self) -> Receipt:
+        """Empty the cache: every key of its prefix, in the shared tier too."""
+
+    def close(self) -> Receipt:
+        """Close the cache: waiters and later calls get `Closed`.
+
+        Waits at most 5 s for invalidations on their way; ``pending`` says that some did not land.
+        """
+
+    def stats(self) -> Stats:
+        """The counters of the cache since it was opened."""
+
+    def _open(self, options: dict[str, Any]) -> None: ...
+    def _aget(self, key: str | bytes, default: Any = None) -> Any: ...
+    def _aset(
+        self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None
+    ) -> Receipt | Pending: ...
+    def _adelete(self, key: str | bytes) -> Receipt | Pending: ...
+    def _aget_many(self, keys: list[Any]) -> list[Any] | Pending: ...
+    def _aset_many(
+        self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None
+    ) -> Receipt | Pending: ...
+    def _adelete_many(self, keys: Iterable[str | bytes]) -> Receipt | Pending: ...
+    def _aclear(self) -> Receipt | Pending: ...
+    def _aclose(self) -> Receipt | Pending: ...
+    def _begin(self, key: str | bytes, ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]) -> Any: ...
+    def _abegin(
+        self, key: str | bytes, ttl: _Ttl, codec: str | None, fetch: Callable[..., Any], bypass_cache: bool
+    ) -> Any: ...
+    def _begin_many(
+        self, keys: list[Any], ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]
+    ) -> tuple[list[Any], Batch, list[tuple[int, Any]]]: ...
+    def _abegin_many(
+        self, keys: list[Any], ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]
+    ) -> list[Any] | Pending: ...
+    @staticmethod
+    def _listed(keys: Iterable[_K]) -> list[_K]: ...
+    @staticmethod
+    def _unique(keys: Iterable[_K]) -> list[_K]: ...
+    def _note_undecodable(self, key: str | bytes) -> None: ...
+
+@final
+class Turn:
+    """The caller is to run its fetch, and to say what came of it."""
+
+    @property
+    def lease(self) -> int: ...
+    @property
+    def refreshes(self) -> bool: ...
+    @property
+    def value(self) -> Any: ...
+    def fulfil(self, value: Any) -> Any: ...
+    def fail(self, exception: BaseException, message: str, not_found: bool) -> Any: ...
+    def abandon(self) -> None: ...
+
+@final
+class Failure:
+    """What a call failed with, and the traceback to raise it with."""
+
+    @property
+    def exception(self) -> Exception: ...
+    @property
+    def traceback(self) -> TracebackType | None: ...
+
+@final
+class Pending:
+    """An answer that is still to come, on an event loop."""
+
+    @property
+    def future(self) -> Future[Any]: ...
+    def withdraw(self) -> None: ...
+
+@final
+class Batch:
+    """Answers that are still to come, in a blocked thread."""
+
+    def next(self) -> tuple[int, Any]: ...
+    def close(self) -> None: ...
+
+@final
+class LoopQueue:
+    """The completion queue of one event loop."""
+
+    def __new__(cls, watched: bool) -> LoopQueue: ...
+    def fileno(self) -> int: ...
+    def deliver(self) -> None: ...
+    def take(self) -> bool: ...
+    def close(self) -> None: ...
+
+@final
+class Signal:
+    """What is no value."""
+
+@final
+class Template:
+    """A parsed template of keys."""
+
+    def __new__(cls, template: str) -> Template: ...
+    @property
+    def names(self) -> list[str]: ...
+    def render(self, arguments: dict[str, Any]) -> str: ...
+
+def default_key(name: str, arguments: str) -> str: ...
+def canonical_json(value: Any) -> str: ...
+def shutdown(timeout: float) -> None: ...

@@ -1,0 +1,251 @@
+"""The cache object: plain methods for threads, `a…` methods for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from . import _load
+from ._errors import InvalidOption
+from ._load_many import Many, aload_many, load_many
+from ._loop import settled
+from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn
+
+K = TypeVar("K", str, bytes)
+T = TypeVar("T")
+
+Ttl = float | timedelta | None
+
+
+class CacheService(Cache):
+    """A cache: a memory tier in this process and, with a `redis://` URL, a tier that processes share.
+
+    One object serves threads and event loops at once. Opening it starts no thread and connects to nothing, and
+    it works in the children of a fork. Close it when the program ends, or use it in a `with` or `async with`.
+
+    Args:
+        url: ``memory://``, ``redis://host:6379/0``, ``rediss://`` (TLS) or ``unix:///path``.
+        prefix: the namespace of all keys, 0 to 128 bytes of ``[A-Za-z0-9_.:-]``.
+        **options: the other options, durations in seconds or as ``timedelta``; the README lists them.
+
+    Raises:
+        InvalidOption: an option does not exist or is outside its limits, which the message names.
+    """
+
+    def __init__(self, url: str = "memory://", prefix: str = "", **options: Any) -> None:
+        self._open({"url": url, "prefix": prefix, **options})
+        self._prefix = prefix
+
+    def __repr__(self) -> str:
+        # Not the URL: it may hold a password.
+        return f"<{type(self).__module__}.{type(self).__qualname__} prefix={self._prefix!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exception_type: type[BaseException] | None, exception: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exception_type: type[BaseException] | None, exception: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def get_or_fetch(
+        self,
+        key: str | bytes,
+        ttl: Ttl,
+        fetch: Callable[[], T],
+        *,
+        codec: str | None = None,
+        background: Executor | None = None,
+    ) -> T:
+        """Return the value of a key; where there is none, run ``fetch``, store what it returns, and return it.
+
+        Of all callers that miss a key at one time, threads and tasks, one runs its fetch and the others wait
+        for it. An exception of the fetch is raised unchanged for all of them, unless a value past its ttl can
+        be served instead; nothing is stored then. A fetch that raises `NotFound` says that there is nothing,
+        which is remembered for ``negative_ttl``. A fetch that is interrupted (``KeyboardInterrupt``,
+        ``SystemExit``) hands over to the next caller.
+
+        Args:
+            key: 1 to 1024 bytes; text is its UTF-8.
+            ttl: how long the value is fresh, 0.001 s to 365 days; None for the default of the cache.
+            fetch: a function without arguments, run in this thread.
+            codec: what the value is stored as, "json" or "msgpack"; the default is that of the cache.
+            background: where a value near its end is refreshed, so that no caller waits for that. Without one
+                the caller that is drawn to refresh the value does so before it returns.
+
+        Raises:
+            RecursiveFetch: the fetch asks, directly or through others, for the key that it is loading.
+            FetchTimeout: the fetch of another caller did not end within ``fetch_hard_timeout``.
+            InvalidOption: also when ``fetch`` is a coroutine function: await `aget_or_fetch` then.
+            InvalidKey, InvalidValue, Overloaded, Closed: as their names say.
+        """
+        if background is not None:
+            _check_executor(background)
+        answer = self._begin(key, ttl, codec, fetch)
+        if type(answer) is not Turn:
+            return answer  # type: ignore[no-any-return]
+        if answer.refreshes:
+            return _load.refreshed(answer, fetch, background)  # type: ignore[no-any-return]
+        return _load.lead(answer, fetch)  # type: ignore[no-any-return]
+
+    @overload
+    async def aget_or_fetch(
+        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Awaitable[T]], *, codec: str | None = None
+    ) -> T: ...
+    @overload
+    async def aget_or_fetch(
+        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], T], *, codec: str | None = None
+    ) -> T: ...
+    async def aget_or_fetch(
+        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Any], *, codec: str | None = None
+    ) -> Any:
+        """As `get_or_fetch`, for tasks: ``fetch`` may be a coroutine function or a plain one.
+
+        A task that is cancelled while its fetch runs hands over to the next caller; one that is cancelled
+        while it waits just leaves. A value near its end is refreshed in a task of its own, which runs
+        ``fetch`` after this call has returned.
+        """
+        answer = self._abegin(key, ttl, codec, fetch, False)
+        if type(answer) is Pending:
+            answer = await settled(answer)
+        if answer is UNDECODABLE:
+            answer = await self._begin_past(key, ttl, codec, fetch)
+        if type(answer) is not Turn:
+            return answer
+        if answer.refreshes:
+            _load.refresh_behind(_load.alead(answer, fetch))
+            return answer.value
+        return await _load.alead(answer, fetch)
+
+    async def _begin_past(self, key: str | bytes, ttl: Ttl, codec: str | None, fetch: Callable[[], Any]) -> Any:
+        """Begin again, past what is stored: that did not decode."""
+        self._note_undecodable(key)
+        answer = self._abegin(key, ttl, codec, fetch, True)
+        return await settled(answer) if type(answer) is Pending else answer
+
+    def get_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Mapping[K, T]],
+        *,
+        codec: str | None = None,
+        background: Executor | None = None,
+    ) -> dict[K, T]:
+        """Return the values of many keys, with one ``fetch(missing)`` for those that nobody has or is loading.
+
+        ``fetch`` is given a list of keys and returns a mapping; a key that it leaves out stays absent. When
+        another caller that loads one of the keys gives up, ``fetch`` may run once more, for that key.
+
+        Raises:
+            PartialError: some keys failed. It holds their exceptions, and the values of the others.
+        """
+        if background is not None:
+            _check_executor(background)
+        return load_many(Many(self, ttl, codec, fetch), self._unique(keys), background)
+
+    @overload
+    async def aget_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, T]]],
+        *,
+        codec: str | None = None,
+    ) -> dict[K, T]: ...
+    @overload
+    async def aget_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Mapping[K, T]],
+        *,
+        codec: str | None = None,
+    ) -> dict[K, T]: ...
+    async def aget_or_fetch_many(
+        self,
+        keys: Iterable[Any],
+        ttl: Ttl,
+        fetch: Callable[[list[Any]], Any],
+        *,
+        codec: str | None = None,
+    ) -> dict[Any, Any]:
+        """As `get_or_fetch_many`, for tasks: ``fetch`` may be a coroutine function or a plain one."""
+        return await aload_many(Many(self, ttl, codec, fetch), self._unique(keys))
+
+    async def aget(self, key: str | bytes, default: Any = None) -> Any:
+        """As `get`, for tasks. What memory has is answered without a switch to another task."""
+        answer = self._aget(key, default)
+        if type(answer) is Pending:
+            answer = await settled(answer)
+            if answer is UNDECODABLE:
+                self._note_undecodable(key)
+                return default
+            if answer is MISS:
+                return default
+        return answer
+
+    async def aset(self, key: str | bytes, value: Any, ttl: Ttl = None, *, codec: str | None = None) -> Receipt:
+        """As `set`, for tasks."""
+        return await _written(self._aset(key, value, ttl, codec=codec))
+
+    async def adelete(self, key: str | bytes) -> Receipt:
+        """As `delete`, for tasks."""
+        return await _written(self._adelete(key))
+
+    async def aget_many(self, keys: Iterable[K]) -> dict[K, Any]:
+        """As `get_many`, for tasks."""
+        listed = self._listed(keys)
+        answers = self._aget_many(listed)
+        if type(answers) is Pending:
+            answers = await settled(answers)
+        found: dict[Any, Any] = {}
+        for key, answer in zip(listed, answers, strict=True):
+            if answer is UNDECODABLE:
+                self._note_undecodable(key)
+            elif answer is not MISS:
+                found[key] = answer
+        return found
+
+    async def aset_many(
+        self,
+        entries: Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[str | bytes, Any]],
+        ttl: Ttl = None,
+        *,
+        codec: str | None = None,
+    ) -> Receipt:
+        """As `set_many`, for tasks."""
+        return await _written(self._aset_many(entries, ttl, codec=codec))
+
+    async def adelete_many(self, keys: Iterable[str | bytes]) -> Receipt:
+        """As `delete_many`, for tasks."""
+        return await _written(self._adelete_many(keys))
+
+    async def aclear(self) -> Receipt:
+        """As `clear`, for tasks."""
+        return await _written(self._aclear())
+
+    async def aclose(self) -> Receipt:
+        """As `close`, for tasks."""
+        return await _written(self._aclose())
+
+
+async def _written(answer: Receipt | Pending) -> Receipt:
+    return await settled(answer) if type(answer) is Pending else answer
+
+
+def _check_executor(background: Any) -> None:
+    if not callable(getattr(background, "submit", None)):
+        message = f"background must be an Executor, is {type(background).__name__}"
+        raise InvalidOption(message, operation="get_or_fetch")

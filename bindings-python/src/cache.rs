@@ -1,0 +1,419 @@
+//! The cache object: the calls of threads, and the beginnings of those of tasks.
+
+use std::sync::{Arc, OnceLock};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFunction, PyList, PyTuple};
+use scrubjay_core::host::{self, Answer, FetchOptions, Queue, Step};
+use scrubjay_core::{ErrorKind, Result};
+
+use crate::answer::{self, miss, undecodable};
+use crate::args;
+use crate::batch::{self, Batch};
+use crate::errors::{error, raised, type_name};
+use crate::stats::Stats;
+use crate::turn::Turn;
+use crate::{aio, blocking, decode, encode, held};
+
+/// What `get_or_fetch` calls its failures.
+const FETCH: &str = "get_or_fetch";
+const FETCH_MANY: &str = "get_or_fetch_many";
+
+/// The native half of `CacheService`. Methods without an underscore block the calling thread, with the GIL let
+/// go, until the answer is there; those that begin with `_a` answer at once, if need be with a `Pending`.
+#[pyclass(subclass, frozen, module = "scrubjay._scrubjay")]
+pub(crate) struct Cache {
+    opened: OnceLock<host::Cache>,
+}
+
+/// An argument that may be left out.
+type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+impl Cache {
+    fn core(&self, py: Python<'_>, operation: &str) -> PyResult<&host::Cache> {
+        self.opened.get().ok_or_else(|| {
+            let message = "the cache was not opened: a subclass must call super().__init__()";
+            error(py, ErrorKind::Closed, operation, message)
+        })
+    }
+
+    /// Blocks for a call whose answer is a receipt.
+    fn write<'py>(
+        &self,
+        py: Python<'py>,
+        operation: &str,
+        start: impl FnOnce(&host::Cache, &Arc<Queue>, u64) -> Result<Step>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, operation)?;
+        let answer = blocking::call(py, |queue, token| start(core, queue, token))?;
+        answer::object_or_raise(py, core, answer)
+    }
+
+    /// Begins such a call for a task.
+    fn begin_write<'py>(
+        &self,
+        py: Python<'py>,
+        operation: &str,
+        start: impl FnOnce(&host::Cache, &Arc<Queue>, u64) -> Result<Step>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, operation)?;
+        aio::call(py, core, 0, |_, queue, token| start(core, queue, token))
+    }
+}
+
+#[pymethods]
+impl Cache {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Cache { opened: OnceLock::new() }
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        let message = "a cache cannot be pickled or copied; open another one with the same options";
+        Err(PyTypeError::new_err(message))
+    }
+
+    fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
+        let core = host::Cache::open(&args::options(options)?).map_err(|error| raised(py, &error))?;
+        self.opened.set(core).map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
+    }
+
+    /// The value stored under a key, or `default`.
+    #[pyo3(signature = (key, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, "get")?;
+        let bytes = args::key("get", key)?;
+        let answer = blocking::call(py, |queue, token| core.get(bytes, queue, token))?;
+        let found = match answer {
+            Answer::Hit { value, .. } => decode::value(py, &value).or_else(|| {
+                core.note_undecodable(bytes);
+                None
+            }),
+            Answer::Failed(error) => return Err(raised(py, &error)),
+            _ => None,
+        };
+        Ok(found.or(default).unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    #[pyo3(signature = (key, default=None))]
+    fn _aget<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, "get")?;
+        let bytes = args::key("get", key)?;
+        let answer = aio::call(py, core, 0, |_, queue, token| core.get(bytes, queue, token))?;
+        if answer.is(undecodable(py)) {
+            core.note_undecodable(bytes);
+        } else if !answer.is(miss(py)) {
+            return Ok(answer);
+        }
+        Ok(default.unwrap_or_else(|| py.None().into_bound(py)))
+    }
+
+    /// Stores a value.
+    #[pyo3(signature = (key, value, ttl=None, *, codec=None))]
+    fn set<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec)?);
+        let value = encode::value("set", value)?;
+        self.write(py, "set", |core, queue, token| core.set(key, value, &put, queue, token))
+    }
+
+    #[pyo3(signature = (key, value, ttl=None, *, codec=None))]
+    fn _aset<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec)?);
+        let value = encode::value("set", value)?;
+        self.begin_write(py, "set", |core, queue, token| core.set(key, value, &put, queue, token))
+    }
+
+    /// Deletes a key.
+    fn delete<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let key = args::key("delete", key)?;
+        self.write(py, "delete", |core, queue, token| core.delete(key, queue, token))
+    }
+
+    fn _adelete<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let key = args::key("delete", key)?;
+        self.begin_write(py, "delete", |core, queue, token| core.delete(key, queue, token))
+    }
+
+    /// The values of those keys that are stored.
+    fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let core = self.core(py, "get_many")?;
+        let objects = args::key_objects("get_many", keys)?;
+        let keys = args::keys("get_many", &objects)?;
+        let answer = blocking::call(py, |queue, token| core.get_many(&keys, queue, token))?;
+        let found = PyDict::new(py);
+        let answers = match answer {
+            Answer::Many(answers) => answers,
+            Answer::Failed(error) => return Err(raised(py, &error)),
+            _ => Vec::new(),
+        };
+        for ((object, key), answer) in objects.iter().zip(keys).zip(answers) {
+            let Answer::Hit { value, .. } = answer else { continue };
+            match decode::value(py, &value) {
+                Some(value) => found.set_item(object, value)?,
+                None => core.note_undecodable(key),
+            }
+        }
+        Ok(found)
+    }
+
+    fn _aget_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, "get_many")?;
+        let objects = args::key_objects("get_many", keys)?;
+        let keys = args::keys("get_many", &objects)?;
+        aio::call(py, core, 0, |_, queue, token| core.get_many(&keys, queue, token))
+    }
+
+    /// Stores many values: all are checked before the first is stored.
+    #[pyo3(signature = (entries, ttl=None, *, codec=None))]
+    fn set_many<'py>(
+        &self,
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let put = args::put("set_many", ttl, codec)?;
+        let entries = args::entries("set_many", entries)?;
+        let pairs = pairs(&entries)?;
+        self.write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
+    }
+
+    #[pyo3(signature = (entries, ttl=None, *, codec=None))]
+    fn _aset_many<'py>(
+        &self,
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let put = args::put("set_many", ttl, codec)?;
+        let entries = args::entries("set_many", entries)?;
+        let pairs = pairs(&entries)?;
+        self.begin_write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
+    }
+
+    /// Deletes many keys.
+    fn delete_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let objects = args::key_objects("delete_many", keys)?;
+        let keys = args::keys("delete_many", &objects)?;
+        self.write(py, "delete_many", |core, queue, token| core.delete_many(&keys, queue, token))
+    }
+
+    fn _adelete_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let objects = args::key_objects("delete_many", keys)?;
+        let keys = args::keys("delete_many", &objects)?;
+        self.begin_write(py, "delete_many", |core, queue, token| core.delete_many(&keys, queue, token))
+    }
+
+    /// Empties the cache: every key of its prefix.
+    fn clear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.write(py, "clear", host::Cache::clear)
+    }
+
+    fn _aclear<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.begin_write(py, "clear", host::Cache::clear)
+    }
+
+    /// Closes the cache.
+    fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.write(py, "close", host::Cache::close)
+    }
+
+    fn _aclose<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.begin_write(py, "close", host::Cache::close)
+    }
+
+    /// The counters of the cache since it was opened.
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        Ok(Stats(self.core(py, "stats")?.stats()))
+    }
+
+    /// A value, or the turn of the caller to run its fetch.
+    fn _begin<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+        fetch: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, FETCH)?;
+        let bytes = args::key(FETCH, key)?;
+        let put = args::put(FETCH, ttl, codec)?;
+        check_fetch(FETCH, fetch, false)?;
+        let held = held::leases(py)?;
+        let owner = aio::owner_in_this_thread(py)?;
+        let mut options = FetchOptions { put, held: &held, owner, blocking: owner != 0, bypass_cache: false };
+        loop {
+            let answer = blocking::call(py, |queue, token| {
+                // Inside a fetch, a leader on this very thread may be that fetch. That is a recursion, which the
+                // core tells only to callers that would wait; so we wait, and take it back at once.
+                if owner != 0 && !held.is_empty() {
+                    let waiting = FetchOptions { blocking: false, ..options.clone() };
+                    let step = core.begin(bytes, &waiting, queue, token)?;
+                    if matches!(step, Step::Ready(_)) || !queue.cancel(token) {
+                        return Ok(step);
+                    }
+                }
+                core.begin(bytes, &options, queue, token)
+            })?;
+            let object = answer::object_or_raise(py, core, answer)?;
+            if !object.is(undecodable(py)) {
+                return Ok(object);
+            }
+            core.note_undecodable(bytes);
+            if std::mem::replace(&mut options.bypass_cache, true) {
+                return Turn::bypass(py, core);
+            }
+        }
+    }
+
+    fn _abegin<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+        fetch: &Bound<'py, PyAny>,
+        bypass_cache: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, FETCH)?;
+        let bytes = args::key(FETCH, key)?;
+        let put = args::put(FETCH, ttl, codec)?;
+        check_fetch(FETCH, fetch, true)?;
+        let held = held::leases(py)?;
+        aio::call(py, core, 0, |own, queue, token| {
+            let options =
+                FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache };
+            core.begin(bytes, &options, queue, token)
+        })
+    }
+
+    /// For each key a value, a turn or an exception, or `MISS` where another caller loads it: then the answer
+    /// comes from the batch.
+    fn _begin_many<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyList>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+        fetch: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, Batch>, Vec<(u64, Bound<'py, PyAny>)>)> {
+        let core = self.core(py, FETCH_MANY)?;
+        let objects = args::key_objects(FETCH_MANY, keys)?;
+        let keys = args::keys(FETCH_MANY, &objects)?;
+        let put = args::put(FETCH_MANY, ttl, codec)?;
+        check_fetch(FETCH_MANY, fetch, false)?;
+        let held = held::leases(py)?;
+        let owner = aio::owner_in_this_thread(py)?;
+        let options = FetchOptions { put, held: &held, owner, blocking: owner != 0, bypass_cache: false };
+        let batch = Batch::new(py, core)?;
+        let mut early = Vec::new();
+        let answer = match core.begin_many(&keys, &options, batch.queue(), batch::TOKEN) {
+            Ok(Step::Ready(answer)) => answer,
+            Ok(Step::Pending) => batch.first(py, &mut early)?,
+            Err(error) => return Err(raised(py, &error)),
+        };
+        let answers = answer::object_or_raise(py, core, answer)?;
+        let early = early.into_iter().map(|(index, answer)| Ok((index, answer::object(py, core, answer)?)));
+        let early = early.collect::<PyResult<Vec<_>>>()?;
+        Ok((answers, Bound::new(py, batch)?, early))
+    }
+
+    fn _abegin_many<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyList>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+        fetch: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core(py, FETCH_MANY)?;
+        let objects = args::key_objects(FETCH_MANY, keys)?;
+        let keys = args::keys(FETCH_MANY, &objects)?;
+        let put = args::put(FETCH_MANY, ttl, codec)?;
+        check_fetch(FETCH_MANY, fetch, true)?;
+        let held = held::leases(py)?;
+        aio::call(py, core, keys.len(), |own, queue, token| {
+            let options =
+                FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache: false };
+            core.begin_many(&keys, &options, queue, token)
+        })
+    }
+
+    /// The keys of an iterable, to be walked through twice.
+    #[staticmethod]
+    fn _listed<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(keys.py(), args::key_objects("get_many", keys)?)
+    }
+
+    /// The keys of an iterable, each once, in their order. Text and its bytes are one key.
+    #[staticmethod]
+    fn _unique<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let objects = args::key_objects(FETCH_MANY, keys)?;
+        let mut seen = std::collections::HashSet::new();
+        let unique = PyList::empty(keys.py());
+        for object in &objects {
+            if seen.insert(args::key(FETCH_MANY, object)?) {
+                unique.append(object)?;
+            }
+        }
+        Ok(unique)
+    }
+
+    /// What is stored under a key did not decode.
+    fn _note_undecodable(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.core(py, "get")?.note_undecodable(args::key("get", key)?);
+        Ok(())
+    }
+}
+
+fn pairs<'a>(entries: &'a [args::Entry<'_>]) -> PyResult<Vec<(&'a [u8], host::Value)>> {
+    entries.iter().map(|(key, value)| Ok((args::key("set_many", key)?, value.clone()))).collect()
+}
+
+/// Checks a fetch before anything runs. What hides that it is a coroutine function is found when it has run.
+fn check_fetch(operation: &str, fetch: &Bound<'_, PyAny>, coroutines: bool) -> PyResult<()> {
+    const CO_COROUTINE: u32 = 0x80;
+    let py = fetch.py();
+    if !fetch.is_callable() {
+        let message = format!("fetch must be callable, is {}", type_name(fetch));
+        return Err(error(py, ErrorKind::InvalidOption, operation, &message));
+    }
+    if coroutines || !fetch.is_instance_of::<PyFunction>() {
+        return Ok(());
+    }
+    let flags: u32 = fetch.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_flags"))?.extract()?;
+    if flags & CO_COROUTINE == 0 {
+        return Ok(());
+    }
+    let message = format!("fetch must not be a coroutine function here: await a{operation} instead");
+    Err(error(py, ErrorKind::InvalidOption, operation, &message))
+}
