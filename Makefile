@@ -105,7 +105,7 @@ test-dist: ## what is packed, installed as its users do; without link-time optim
 
 .PHONY: python
 python: ## the wheel, installed under target/python
-	@bindings-python/tools/test.sh --install-only
+	@bindings-python/tools/install.sh
 
 .PHONY: node
 node: bindings-node/node_modules/.package-lock.json ## the addon

@@ -155,13 +155,13 @@ use scrubjay::CacheService;
 async fn main() -> scrubjay::Result<()> {
     let cache = CacheService::new("memory://", "dist")?;
     for word in ["fetched", "cached"] {
-        let mut ran = false;
+        let ran = std::cell::Cell::new(false);
         let fetch = || async {
-            ran = true;
+            ran.set(true);
             Ok::<_, std::io::Error>("Ada".to_owned())
         };
         let name: String = cache.get_or_fetch("user:7", 60, fetch).await?;
-        assert_eq!(ran, word == "fetched");
+        assert_eq!(ran.get(), word == "fetched");
         println!("{word} {name}");
     }
     Ok(())
