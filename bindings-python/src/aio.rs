@@ -97,7 +97,7 @@ impl LoopQueue {
         for (token, answer) in (token + 1..).zip(answers) {
             let future = futures.next();
             let object = match (answer, future) {
-                (Answer::Waiting, Some(future)) => Pending::new(py, token, 0, future)?,
+                (Answer::Waiting, Some(future)) => Pending::object(py, token, 0, future)?,
                 (answer, Some(_)) => {
                     drop(self.waiters().remove(&token));
                     answer::object(py, cache, answer)?
@@ -201,7 +201,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    fn new(py: Python<'_>, token: u64, keys: u64, future: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    fn object(py: Python<'_>, token: u64, keys: u64, future: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
         Ok(Bound::new(py, Pending { token, keys, future })?.into_any())
     }
 }
@@ -282,7 +282,7 @@ pub(crate) fn call<'py>(
             }
             let future = new_future()?;
             wait_for(token, &future, futures);
-            Pending::new(py, token, keys as u64, future)
+            Pending::object(py, token, keys as u64, future)
         }
         Err(error) => Err(errors::raised(py, &error)),
     }

@@ -33,11 +33,7 @@ pub(crate) fn add_signals(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("UNDECODABLE", undecodable(py))
 }
 
-fn signal<'py>(
-    py: Python<'py>,
-    cell: &'static PyOnceLock<Py<Signal>>,
-    name: &'static str,
-) -> Bound<'py, PyAny> {
+fn signal<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<Signal>>, name: &'static str) -> Bound<'py, PyAny> {
     let signal = cell.get_or_try_init(py, || Py::new(py, Signal(name)));
     signal.expect("an object of a few bytes can be made").bind(py).clone().into_any()
 }

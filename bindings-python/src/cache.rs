@@ -31,6 +31,9 @@ pub(crate) struct Cache {
 /// An argument that may be left out.
 type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
+/// What is known at once of a call on many keys, what is still to come, and what of that came early.
+type BegunMany<'py> = (Bound<'py, PyAny>, Bound<'py, Batch>, Vec<(u64, Bound<'py, PyAny>)>);
+
 impl Cache {
     fn core(&self, py: Python<'_>, operation: &str) -> PyResult<&host::Cache> {
         self.opened.get().ok_or_else(|| {
@@ -310,8 +313,7 @@ impl Cache {
         check_fetch(FETCH, fetch, true)?;
         let held = held::leases(py)?;
         aio::call(py, core, 0, |own, queue, token| {
-            let options =
-                FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache };
+            let options = FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache };
             core.begin(bytes, &options, queue, token)
         })
     }
@@ -325,7 +327,7 @@ impl Cache {
         ttl: Optional<'_, 'py>,
         codec: Optional<'_, 'py>,
         fetch: &Bound<'py, PyAny>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, Batch>, Vec<(u64, Bound<'py, PyAny>)>)> {
+    ) -> PyResult<BegunMany<'py>> {
         let core = self.core(py, FETCH_MANY)?;
         let objects = args::key_objects(FETCH_MANY, keys)?;
         let keys = args::keys(FETCH_MANY, &objects)?;

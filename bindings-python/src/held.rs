@@ -32,8 +32,7 @@ pub(crate) fn leases(py: Python<'_>) -> PyResult<Vec<u64>> {
     if FETCHES.load(Ordering::Relaxed) == 0 {
         return Ok(Vec::new());
     }
-    let get = GET.get_or_try_init(py, || {
-        py.import("scrubjay._load")?.getattr("HELD")?.getattr("get").map(Bound::unbind)
-    })?;
+    let get = GET
+        .get_or_try_init(py, || py.import("scrubjay._load")?.getattr("HELD")?.getattr("get").map(Bound::unbind))?;
     get.bind(py).call0()?.extract()
 }

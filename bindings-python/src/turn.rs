@@ -27,7 +27,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    fn new<'py>(
+    fn object<'py>(
         py: Python<'py>,
         cache: &host::Cache,
         lease: Option<Lease>,
@@ -45,7 +45,7 @@ impl Turn {
 
     /// The fetch is shared and stored.
     pub(crate) fn lead<'py>(py: Python<'py>, cache: &host::Cache, lease: Lease) -> PyResult<Bound<'py, PyAny>> {
-        Self::new(py, cache, Some(lease), None)
+        Self::object(py, cache, Some(lease), None)
     }
 
     /// The fetch is to refresh `value` ahead of its end.
@@ -55,12 +55,12 @@ impl Turn {
         lease: Lease,
         value: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::new(py, cache, Some(lease), Some(value.unbind()))
+        Self::object(py, cache, Some(lease), Some(value.unbind()))
     }
 
     /// The fetch is the caller's own affair.
     pub(crate) fn bypass<'py>(py: Python<'py>, cache: &host::Cache) -> PyResult<Bound<'py, PyAny>> {
-        Self::new(py, cache, None, None)
+        Self::object(py, cache, None, None)
     }
 
     fn take(&self) -> Option<Lease> {

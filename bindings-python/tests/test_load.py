@@ -22,6 +22,7 @@ from scrubjay import (
     InvalidOption,
     InvalidValue,
     NotFound,
+    PartialError,
     RecursiveFetch,
 )
 
@@ -178,6 +179,37 @@ def test_no_exception_outlives_its_callers(cache: CacheService) -> None:
     with pytest.raises(Origin):
         cache.get_or_fetch("alone", 60, fetch)
     lead_with_waiters()
+    gc.collect()
+    assert [big() for big in kept] == [None, None]
+
+
+def test_no_exception_outlives_its_tasks(cache: CacheService) -> None:
+    """Each of many tasks that fail together has the exception in a frame of its traceback."""
+
+    class Big:
+        pass
+
+    kept: list[weakref.ref[Big]] = []
+
+    async def fetch(waiters: int) -> None:
+        await until(lambda: cache.stats().waits >= waiters)
+        big = Big()
+        kept.append(weakref.ref(big))
+        raise Origin(big)
+
+    async def one(key: str, waiters: int) -> None:
+        with pytest.raises(Origin):
+            await cache.aget_or_fetch(key, 60, lambda: fetch(waiters))
+
+    async def many(key: str, waiters: int) -> None:
+        with pytest.raises(PartialError):
+            await cache.aget_or_fetch_many([key], 60, lambda _: fetch(waiters))  # type: ignore[arg-type]
+
+    async def main() -> None:
+        await asyncio.gather(*[one("k", 9) for _ in range(10)])
+        await asyncio.gather(*[many("l", 18) for _ in range(10)])
+
+    asyncio.run(main())
     gc.collect()
     assert [big() for big in kept] == [None, None]
 

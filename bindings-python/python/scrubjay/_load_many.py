@@ -49,7 +49,7 @@ class Many:
             else:
                 self.leads.append((key, answer))
         elif type(answer) is Failure:
-            self.failed[key] = answer.exception.with_traceback(answer.traceback)
+            self.failed[key] = answer.take()
         elif answer is UNDECODABLE:
             self.again.append(key)
         else:

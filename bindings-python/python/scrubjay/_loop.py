@@ -58,11 +58,7 @@ async def settled(pending: Pending) -> Any:
         withdraw(pending)
         raise
     if type(answer) is Failure:
-        try:
-            # Each raise adds frames to the traceback, and a thousand waiters raise the one exception.
-            raise answer.exception.with_traceback(answer.traceback)
-        finally:
-            del answer
+        raise answer.take()
     return answer
 
 

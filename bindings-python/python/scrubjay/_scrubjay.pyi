@@ -3,7 +3,6 @@
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Final, TypeVar, final
 
 from typing_extensions import disjoint_base
@@ -231,12 +230,10 @@ class Turn:
 
 @final
 class Failure:
-    """What a call failed with, and the traceback to raise it with."""
+    """What a call failed with, for one caller to raise."""
 
-    @property
-    def exception(self) -> Exception: ...
-    @property
-    def traceback(self) -> TracebackType | None: ...
+    def take(self) -> Exception:
+        """The exception, ready to be raised; once."""
 
 @final
 class Pending:
