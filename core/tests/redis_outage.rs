@@ -5,11 +5,20 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scrubjay::{BreakerState, CacheService, Error};
-use support::{Proxy, Server, builder, eventually, open, shared};
+use scrubjay::{BreakerState, Builder, CacheService, Error};
+use support::{Proxy, Server, eventually, shared};
 
 /// No call may take longer than this while the server is away: many times `l2_timeout`, and far from hanging.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// With the default `l2_timeout`, which is what an outage is about.
+fn builder(url: &str, prefix: &str) -> Builder {
+    support::builder(url, prefix).l2_timeout(Duration::from_millis(250))
+}
+
+fn open(url: &str, prefix: &str) -> CacheService {
+    builder(url, prefix).build().expect("a cache")
+}
 
 async fn fetched(cache: &CacheService, key: &str, value: &str) -> String {
     let begun = Instant::now();

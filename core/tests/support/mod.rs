@@ -18,8 +18,11 @@ pub use server::{Server, entry_name, free_port, temporary_directory};
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Options for tests: lives as they were asked for, nothing served stale.
+/// Long enough that a busy machine does not look like an outage.
+const L2_TIMEOUT: Duration = Duration::from_secs(2);
+
 pub fn builder(url: &str, prefix: &str) -> Builder {
-    CacheService::builder().url(url).prefix(prefix).jitter(0.0).stale_for(Duration::ZERO)
+    CacheService::builder().url(url).prefix(prefix).jitter(0.0).stale_for(Duration::ZERO).l2_timeout(L2_TIMEOUT)
 }
 
 pub fn open(url: &str, prefix: &str) -> CacheService {
