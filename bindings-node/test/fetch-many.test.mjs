@@ -114,7 +114,7 @@ describe('what fails', () => {
   })
 
   test('a stale value is given instead', async (t) => {
-    const cache = memory(t, { ttl: 0.02, refreshAhead: false })
+    const cache = memory(t, { ttl: 0.02, staleFor: 60, refreshAhead: false })
     await cache.setMany({ a: 1, b: 2 })
     await until(async () => (await cache.getMany(['a', 'b'])).size === 0, 'they are stale')
     const values = await cache.getOrFetchMany(['a', 'b'], 60, () => { throw new Error('down') })

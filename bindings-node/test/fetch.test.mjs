@@ -128,7 +128,7 @@ describe('an error of the fetch', () => {
   })
 
   test('NotFound is remembered, and a miss for get', async (t) => {
-    const cache = memory(t, { negativeTtl: 0.05 })
+    const cache = memory(t, { negativeTtl: 0.5 })
     const error = new NotFound('no such user')
     const { callers, release } = crowd(cache, 10, 'k', () => { throw error })
     release()
@@ -396,7 +396,7 @@ describe('what happens meanwhile', () => {
   })
 
   test('the soft timeout: those that wait get the stale value', async (t) => {
-    const cache = memory(t, { ttl: 0.02, fetchSoftTimeout: 0.02, refreshAhead: false })
+    const cache = memory(t, { ttl: 0.02, staleFor: 60, fetchSoftTimeout: 0.02, refreshAhead: false })
     await cache.set('k', 'stale')
     await until(async () => await cache.get('k') === undefined, 'it is stale')
     const { callers, release } = crowd(cache, 3, 'k', () => 'fresh')
@@ -432,11 +432,17 @@ describe('what happens meanwhile', () => {
 })
 
 describe('a refresh ahead of the end', () => {
+  /** A fetch that takes so long that its value is refreshed well before its end. */
+  const slow = (fetch) => async () => {
+    await new Promise((resolve) => { setTimeout(resolve, 300) })
+    return fetch()
+  }
+
   /** Reads a key until a refresh was drawn. */
   async function drawn(cache, fetch) {
-    await cache.getOrFetch('k', 0.4, async () => { await new Promise((resolve) => { setTimeout(resolve, 100) }); return 'first' })
+    await cache.getOrFetch('k', 3, slow(() => 'first'))
     await until(async () => {
-      assert.equal(await cache.getOrFetch('k', 0.4, fetch), 'first')
+      assert.equal(await cache.getOrFetch('k', 3, fetch), 'first')
       return cache.stats().loads === 2
     }, 'a reader is drawn')
     assert.equal(cache.stats().misses, 1)
@@ -462,9 +468,9 @@ describe('a refresh ahead of the end', () => {
     const cache = memory(t)
     const controller = new AbortController()
     const signals = []
-    await cache.getOrFetch('k', 0.4, async () => { await new Promise((resolve) => { setTimeout(resolve, 100) }); return 'first' })
+    await cache.getOrFetch('k', 3, slow(() => 'first'))
     await until(async () => {
-      await cache.getOrFetch('k', 0.4, ({ signal }) => { signals.push(signal); return new Promise(() => {}) }, { signal: controller.signal })
+      await cache.getOrFetch('k', 3, ({ signal }) => { signals.push(signal); return new Promise(() => {}) }, { signal: controller.signal })
       return signals.length === 1
     }, 'a reader is drawn')
     controller.abort()
@@ -478,12 +484,12 @@ describe('a refresh ahead of the end', () => {
     const asked = []
     const fetch = async (missing) => {
       asked.push(missing)
-      await new Promise((resolve) => { setTimeout(resolve, 100) })
+      await new Promise((resolve) => { setTimeout(resolve, 300) })
       return Object.fromEntries(missing.map((key) => [key, asked.length]))
     }
-    await cache.getOrFetchMany(['a', 'b'], 0.4, fetch)
+    await cache.getOrFetchMany(['a', 'b'], 3, fetch)
     await until(async () => {
-      const values = await cache.getOrFetchMany(['a', 'b'], 0.4, fetch)
+      const values = await cache.getOrFetchMany(['a', 'b'], 3, fetch)
       assert.equal(values.size, 2)
       return asked.length > 1
     }, 'a reader is drawn')

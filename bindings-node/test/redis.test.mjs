@@ -13,7 +13,7 @@ let prefixes = 0
 /** Caches of one prefix, as in processes of their own. */
 function pair(t, options = {}, url = redis.url) {
   prefixes += 1
-  const open = () => new CacheService(url, `redis-${process.pid}-${prefixes}`, { jitter: 0, ...options })
+  const open = () => new CacheService(url, `redis-${process.pid}-${prefixes}`, { jitter: 0, l2Timeout: 5, ...options })
   const caches = [open(), open()]
   t.after(() => Promise.all(caches.map((cache) => cache.close())))
   return caches

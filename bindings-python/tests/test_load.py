@@ -191,7 +191,7 @@ def test_no_exception_outlives_its_tasks(cache: CacheService) -> None:
 
     kept: list[weakref.ref[Big]] = []
 
-    async def fetch(waiters: int) -> None:
+    async def fetch(waiters: int) -> Any:
         await until(lambda: cache.stats().waits >= waiters)
         big = Big()
         kept.append(weakref.ref(big))
@@ -203,7 +203,7 @@ def test_no_exception_outlives_its_tasks(cache: CacheService) -> None:
 
     async def many(key: str, waiters: int) -> None:
         with pytest.raises(PartialError):
-            await cache.aget_or_fetch_many([key], 60, lambda _: fetch(waiters))  # type: ignore[arg-type]
+            await cache.aget_or_fetch_many([key], 60, lambda _: fetch(waiters))
 
     async def main() -> None:
         await asyncio.gather(*[one("k", 9) for _ in range(10)])

@@ -204,3 +204,23 @@ async fn closing_ends_the_connection_and_opening_begins_none() {
     drop(dropped);
     eventually("the connection ends", async || connections() == 0).await;
 }
+
+#[tokio::test]
+async fn a_fetch_that_never_ends_runs_into_its_hard_timeout() {
+    let server = Server::start();
+    let cache =
+        builder(&server.url(), "shop").fetch_hard_timeout(Duration::from_millis(100)).build().expect("a cache");
+    // Time enough for the look for slow fetches to end while the server is asked.
+    for round in 0..20 {
+        let key = format!("k{round}");
+        let never = || std::future::pending::<Result<String, Error>>();
+        let leader = tokio::spawn({
+            let (cache, key) = (cache.clone(), key.clone());
+            async move { cache.get_or_fetch(&key, 60, never).await }
+        });
+        eventually("the leader leads", async || cache.stats().loads == round + 1).await;
+        let waited: Result<String, Error> = cache.get_or_fetch(&key, 60, never).await;
+        assert_eq!(waited.expect_err("it never ends").kind(), ErrorKind::FetchTimeout);
+        leader.abort();
+    }
+}

@@ -7,13 +7,30 @@ use super::cycle::Leader;
 use super::sink::Sink;
 use crate::codec::Codec;
 use crate::host::Answer;
-use crate::sync::{Arc, AtomicU64, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// One load of one key.
 pub(crate) struct Flight<S> {
     pub key: Box<[u8]>,
     pub(super) leader: Leader,
     pub(super) state: Mutex<FlightState<S>>,
+    _alive: Alive,
+}
+
+/// Counts the flights that exist, those among them that a write has taken out of the map.
+struct Alive(Arc<AtomicU64>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Alive(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 pub(super) struct FlightState<S> {
@@ -49,7 +66,7 @@ pub(crate) struct Waiter {
 }
 
 impl<S> Flight<S> {
-    pub fn new(key: &[u8], stale: Option<S>) -> Self {
+    pub fn new(key: &[u8], stale: Option<S>, alive: &Arc<AtomicU64>) -> Self {
         Flight {
             key: key.into(),
             leader: Arc::new(AtomicU64::new(0)),
@@ -62,6 +79,7 @@ impl<S> Flight<S> {
                 put: Put::default(),
                 started: 0,
             }),
+            _alive: Alive::new(alive),
         }
     }
 }

@@ -87,8 +87,9 @@ impl Tiers {
         let probe = self.shared.is_some() && !o.bypass_cache;
         let stale = self.remembered(key);
         let recheck = || self.fresh(key).filter(|_| !o.bypass_cache);
+        let joined = self.table.join(Joining { key, held: o.held, probe, stale }, waiter, recheck);
         self.watch();
-        match self.table.join(Joining { key, held: o.held, probe, stale }, waiter, recheck)? {
+        match joined? {
             Join::Lead(lease) => {
                 self.counters.misses.add(1);
                 Ok(Entered::Answer(Answer::Lead(lease)))
@@ -135,8 +136,9 @@ impl Tiers {
         if !won {
             return None;
         }
+        let lease = self.table.refresh(key, o.owner, put, record.clone());
         self.watch();
-        self.table.refresh(key, o.owner, put, record.clone())
+        lease
     }
 
     /// Asks the shared tier for the keys of `flights`, in one round trip, and ends their probes.

@@ -113,9 +113,9 @@ impl Tiers {
         }
     }
 
-    /// Sees to it that slow fetches are noticed.
+    /// Sees to it that slow fetches are noticed. To be called once the flight exists: see `tick`.
     pub fn watch(&self) {
-        if !self.watched.swap(true, Ordering::AcqRel) {
+        if !self.watched.swap(true, Ordering::SeqCst) {
             let me: Weak<Tiers> = self.me.clone();
             clock::register(me);
         }
@@ -222,7 +222,7 @@ impl Tiers {
         for (waiters, stale) in self.table.give_stale() {
             self.serve_stale(waiters, &stale);
         }
-        self.table.has_leases()
+        self.table.has_flights()
     }
 
     fn serve_stale(&self, waiters: impl IntoIterator<Item = Waiter>, stale: &Record) {
@@ -239,9 +239,9 @@ impl clock::Tick for Tiers {
         if self.turn_over() {
             return true;
         }
-        self.watched.store(false, Ordering::Release);
-        // A lease given between the look and the store would have found us still watching.
-        self.table.has_leases() && !self.watched.swap(true, Ordering::AcqRel)
+        self.watched.store(false, Ordering::SeqCst);
+        // A flight begun between the look and the store would have found us still watching.
+        self.table.has_flights() && !self.watched.swap(true, Ordering::SeqCst)
     }
 }
 
