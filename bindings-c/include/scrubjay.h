@@ -3,7 +3,7 @@
 // Strings are sj_slice: bytes and their length, read during the call only; sj_text makes one of a C string.
 // What the library returns is freed with sj_buf_free, errors with sj_error_free, handles with their own functions.
 // A negative status is an error, the same number in every language with a minus. Where a call takes `sj_error **err`
-// it may be NULL; *err is written only when the call fails.
+// it may be NULL; *err is written only when the call as a whole fails: SJ_ERR_PARTIAL has its errors in the items.
 // Every function may be called by any thread, on the same handle too, unless it says otherwise.
 
 #ifndef SCRUBJAY_H
@@ -528,7 +528,7 @@ ptrdiff_t sj_queue_wait(const struct sj_queue *queue, struct sj_completion *out,
 int32_t sj_cancel(const struct sj_queue *queue, uint64_t token);
 
 // Ends a queue: what was not taken is dropped, threads in sj_queue_wait return SJ_ERR_CLOSED, and so does every
-// later call that names it.
+// later call that names it and would have to wait.
 void sj_queue_close(const struct sj_queue *queue);
 
 // Closes and frees a queue. No other thread may be in a call with it. NULL is allowed.

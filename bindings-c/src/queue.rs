@@ -96,7 +96,7 @@ pub unsafe extern "C" fn sj_cancel(queue: *const sj_queue, token: u64) -> i32 {
 }
 
 /// Ends a queue: what was not taken is dropped, threads in sj_queue_wait return SJ_ERR_CLOSED, and so does every
-/// later call that names it.
+/// later call that names it and would have to wait.
 ///
 /// # Safety
 /// `queue` is a queue that was not freed.
