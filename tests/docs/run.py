@@ -108,9 +108,11 @@ def run_c(folder: Path, text: str) -> str | None:
     (folder / "main.c").write_text(text)
     library = ROOT / "target" / "release"
     include = ROOT / "bindings-c" / "include"
-    link = ["-L", str(library), "-lscrubjay", f"-Wl,-rpath,{library}"]
+    # Under the name that an installed library has.
+    (folder / "libscrubjay.so.0").symlink_to(library / "libscrubjay.so")
+    link = ["-L", str(library), "-lscrubjay", f"-Wl,-rpath,{folder}"]
     compiled = run(["gcc", "-Wall", "-Werror", "-I", str(include), "main.c", "-o", "main", *link], folder)
-    return compiled or run(["./main"], folder, LD_LIBRARY_PATH=str(library))
+    return compiled or run(["./main"], folder)
 
 
 RUN = {"python": run_python, "js": run_js, "go": run_go, "rust": run_rust, "c": run_c}

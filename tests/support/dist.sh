@@ -34,6 +34,7 @@ cp LICENSE "$stage/$name/"
 tar -C "$stage" -czf "$out/$name.tar.gz" "$name"
 
 echo "dist: the npm package"
+cp LICENSE bindings-node/LICENSE
 (cd bindings-node && SCRUBJAY_PROFILE=$profile npm run --silent build && npm pack --silent --pack-destination "$out" >/dev/null)
 
 echo "dist: the crate"
