@@ -26,8 +26,12 @@ setup: ## check the toolchains, install Debian packages that are missing
 
 # --- the main job ---
 
+.PHONY: demo-setup
+demo-setup:
+	@tests/support/setup.sh --demo
+
 .PHONY: demo
-demo: setup python node go-library ## four services in four languages answer a shop's requests through one cache
+demo: demo-setup python node go-library ## four services in four languages answer a shop's requests through one cache
 	@cargo build --quiet --release -p scrubjay-demo-shop
 	@cd examples/demo/services/go && go build -o $(TARGET)/demo-shop-go .
 	@cd examples/demo/services/node && npm install --no-audit --no-fund --silent
