@@ -54,7 +54,7 @@ test-lint: ## formatting and lints of Rust (the other languages check theirs wit
 
 .PHONY: test-core
 test-core: ## the crate: unit, property and model tests, Redis and its failures
-	@cargo test --locked -p scrubjay
+	@cargo test --locked --no-fail-fast -p scrubjay
 	@cargo test --locked -p scrubjay --lib --features shuttle model_
 	@cargo test --locked -p scrubjay-c
 

@@ -4,8 +4,18 @@ mod support;
 
 use std::time::Duration;
 
-use scrubjay::{CacheService, ErrorKind};
-use support::{Certificates, Server, builder, eventually, open, temporary_directory};
+use scrubjay::{Builder, CacheService, ErrorKind};
+use support::{Certificates, Server, eventually, temporary_directory};
+
+/// A cache that answers from memory for longer than a server may keep it waiting.
+fn builder(url: &str, prefix: &str) -> Builder {
+    let patience = Duration::from_secs(1);
+    support::builder(url, prefix).l2_timeout(patience).max_staleness(Duration::from_secs(60))
+}
+
+fn open(url: &str, prefix: &str) -> CacheService {
+    builder(url, prefix).build().expect("a cache")
+}
 
 /// Whether a value stored by one cache reaches another one.
 async fn share(one: &CacheService, other: &CacheService) -> bool {
@@ -24,11 +34,8 @@ async fn refused(cache: &CacheService) {
     assert!(stats.l2_errors >= 4 && stats.pending == 1 && stats.hits_l2 == 0, "{stats:?}");
 }
 
-fn rediss(host: &str, server: &Server) -> scrubjay::Builder {
-    // Certificates are checked in a debug build here: that takes a while.
+fn rediss(host: &str, server: &Server) -> Builder {
     builder(&format!("rediss://{host}:{}", server.port), "tls")
-        .l2_timeout(Duration::from_secs(1))
-        .max_staleness(Duration::from_secs(60))
 }
 
 #[tokio::test]
