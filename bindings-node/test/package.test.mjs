@@ -28,7 +28,7 @@ test('it has what it needs, and nothing else', () => {
   for (const file of ['package.json', 'README.md', 'index.d.ts', 'index.d.mts', 'scrubjay.linux-x64-gnu.node', 'lib/index.js', 'lib/index.mjs']) {
     assert.ok(files.includes(file), file)
   }
-  const others = files.filter((file) => !/^(package\.json|README\.md|index\.d\.m?ts|scrubjay\.linux-x64-gnu\.node|lib\/[\w-]+\.m?js)$/.test(file))
+  const others = files.filter((file) => !/^(package\.json|LICENSE|README\.md|index\.d\.m?ts|scrubjay\.linux-x64-gnu\.node|lib\/[\w-]+\.m?js)$/.test(file))
   assert.deepStrictEqual(others, [])
 })
 
