@@ -35,6 +35,15 @@ const opFetch = "get_or_fetch"
 
 func load[T any](ctx context.Context, cache *CacheService, key string, put put, bypass bool, fetch func(context.Context) (T, error)) (T, error) {
 	var none T
+	if !bypass {
+		if value := copyOf[T](cache, key); value != nil {
+			if err := ctx.Err(); err != nil {
+				return none, err
+			}
+			cache.copies.hits.add(1)
+			return *value, nil
+		}
+	}
 	for ; ; bypass = true {
 		call, answer, err := cache.do(ctx, opFetch, func(call *call) (reply, bool) {
 			return capiBegin(cache.handle, call, key, put, heldLeases(ctx), bypass)
@@ -51,7 +60,7 @@ func load[T any](ctx context.Context, cache *CacheService, key string, put put, 
 			call.release()
 			return fetch(ctx)
 		}
-		value, err := decodeInto[T](answer.codec, answer.value)
+		value, err := decodeKept[T](cache, key, &answer)
 		call.release()
 		if err == nil {
 			if lease != 0 {
