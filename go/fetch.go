@@ -34,16 +34,22 @@ func GetOrFetchFunc[T any](ctx context.Context, cache *CacheService, key string,
 const opFetch = "get_or_fetch"
 
 func load[T any](ctx context.Context, cache *CacheService, key string, put put, bypass bool, fetch func(context.Context) (T, error)) (T, error) {
-	var none T
 	if !bypass {
 		if value := copyOf[T](cache, key); value != nil {
 			if err := ctx.Err(); err != nil {
+				var none T
 				return none, err
 			}
 			cache.copies.hits.add(1)
 			return *value, nil
 		}
 	}
+	return begin(ctx, cache, key, put, bypass, fetch)
+}
+
+// begin asks the library.
+func begin[T any](ctx context.Context, cache *CacheService, key string, put put, bypass bool, fetch func(context.Context) (T, error)) (T, error) {
+	var none T
 	for ; ; bypass = true {
 		call, answer, err := cache.do(ctx, opFetch, func(call *call) (reply, bool) {
 			return capiBegin(cache.handle, call, key, put, heldLeases(ctx), bypass)

@@ -9,8 +9,11 @@ import (
 func GetMany[T any](ctx context.Context, cache *CacheService, keys []string) (map[string]T, error) {
 	values := make(map[string]T, len(keys))
 	asked, err := takeCopies(ctx, cache, unique(keys), values)
-	if err != nil || len(asked) == 0 && len(values) > 0 {
-		return values, err
+	if err != nil {
+		return nil, err
+	}
+	if len(asked) == 0 && len(values) > 0 {
+		return values, nil
 	}
 	flat := flatten(asked)
 	call, answer, err := cache.do(ctx, "get_many", func(call *call) (reply, bool) { return capiGetMany(cache.handle, call, flat) })

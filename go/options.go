@@ -180,6 +180,10 @@ type put struct {
 }
 
 func newPut(ttl time.Duration, opts []SetOption) put {
+	if len(opts) == 0 {
+		// Most calls: nothing is allocated for them.
+		return put{ttl: ttl}
+	}
 	p := put{ttl: ttl}
 	for _, option := range opts {
 		option(&p)

@@ -29,7 +29,7 @@ func (o *MemoryOptions[K, V]) bounds() (maxEntries, maxBytes uint64, err error) 
 
 // weigher is what an entry weighs: where only their number counts, always the same.
 func (o *MemoryOptions[K, V]) weigher() func(*K, *V) uint64 {
-	const own = uint64(unsafe.Sizeof(entry[K, V]{})) + entryOverhead
+	own := uint64(unsafe.Sizeof(entry[K, V]{})) + entryOverhead
 	switch custom := o.Weigher; {
 	case o.MaxBytes == 0 && o.MaxEntries > 0:
 		return func(*K, *V) uint64 { return own }
