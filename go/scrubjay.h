@@ -661,14 +661,13 @@ int32_t sj_slots_table(const struct sj_slots *slots, struct sj_table *out);
 uint32_t sj_slots_now(const struct sj_slots *slots);
 
 // Takes an entry in: of a key with this hash, of this weight in bytes (nothing is added to it), for 1 ms to 365 days, or
-// SJ_TTL_DEFAULT: that of a cache whose options do not say.
-// `instead` is the slot of an entry of the same key that this one replaces, or NULL. What had to leave for it is
-// written to `gone`, at most `max` slots; `*count` is how many there are, and what did not fit is taken with
-// sj_slots_drain.
+// SJ_TTL_DEFAULT: that of a cache whose options do not say. `instead` is the slot of an entry of the same key that this
+// one replaces, or NULL. What had to leave for it is written to `gone`, at most `max` slots; `*count` is how many there
+// are, and what did not fit is taken with sj_slots_drain. `instead` and `err` may be NULL.
 //
 // Returns SJ_OK and the slot in `*out`; SJ_MISS when it is larger than the bound, and what `instead` names is gone
-// all the same; or an error, and nothing has changed. The slot may be one that was another entry's a moment ago: who finds an older copy
-// under its number drops that. `instead` and `err` may be NULL.
+// all the same; or an error, and nothing has changed. The slot may be one that was another entry's a moment ago: who
+// finds an older copy under its number drops that.
 int32_t sj_slots_insert(const struct sj_slots *slots,
                         uint64_t hash,
                         uint64_t weight,
@@ -679,6 +678,13 @@ int32_t sj_slots_insert(const struct sj_slots *slots,
                         size_t max,
                         size_t *count,
                         struct sj_error **err);
+
+// The entry as it is now: SJ_OK, or SJ_MISS when it has gone. `until` of an entry that lives for more than twelve days
+// is told in steps, so that it can be told from a time that is over: where a copy is over by its time, ask this once
+// before it is dropped.
+int32_t sj_slots_renew(const struct sj_slots *slots,
+                       struct sj_slot at,
+                       struct sj_copy *out);
 
 // Removes an entry: SJ_OK, or SJ_MISS when it had gone already.
 int32_t sj_slots_remove(const struct sj_slots *slots, struct sj_slot at);

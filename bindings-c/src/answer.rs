@@ -126,7 +126,9 @@ impl Item {
             ..plain(status)
         };
         match answer {
-            Answer::Hit { value, lease, copy: granted } => Item { copy: copy(granted), ..with(SJ_HIT, value, lease) },
+            Answer::Hit { value, lease, copy: granted } => {
+                Item { copy: copy(granted), ..with(SJ_HIT, value, lease) }
+            }
             Answer::Stale { value, lease } => with(SJ_STALE, value, lease),
             Answer::Lead(lease) => Item { lease: lease.into_id(), ..plain(SJ_LEAD) },
             Answer::Miss => plain(SJ_MISS),

@@ -6,9 +6,7 @@ use crate::cache::sj_cache;
 use crate::guard::guarded;
 use crate::queue::sj_queue;
 use crate::slots::{table, with_gone, write_slots};
-use crate::types::{
-    SJ_COPIES_GO, SJ_ERR_INTERNAL, SJ_ERR_INVALID_OPTION, SJ_MISS, SJ_OK, sj_slot, sj_table,
-};
+use crate::types::{SJ_COPIES_GO, SJ_ERR_INTERNAL, SJ_ERR_INVALID_OPTION, SJ_MISS, SJ_OK, sj_slot, sj_table};
 
 /// Says that the caller will keep decoded copies of values, which are counted to the bound of the memory tier by what
 /// they weigh in its language: from now on hits from memory come with leave to do so (`copy` in sj_completion and

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use scrubjay_core::{Error, Options};
 use scrubjay_core::host::{SlotRef, Slots, Ttl};
+use scrubjay_core::{Error, Options};
 
 use crate::answer::{copy, slot};
 use crate::args;
@@ -12,7 +12,8 @@ use crate::error::{invalid, report, sj_error};
 use crate::guard::{attempt, guarded};
 use crate::queue::sj_queue;
 use crate::types::{
-    SJ_ERR_INVALID_OPTION, SJ_MISS, SJ_OK, SJ_TTL_DEFAULT, SJ_UNBOUNDED, sj_copy, sj_slot, sj_slots_stats, sj_table,
+    SJ_ERR_INVALID_OPTION, SJ_MISS, SJ_OK, SJ_TTL_DEFAULT, SJ_UNBOUNDED, sj_copy, sj_slot, sj_slots_stats,
+    sj_table,
 };
 
 /// A memory tier without values: the caller keeps `key → (value, slot, generation, until)` and reads the table; the
@@ -128,14 +129,13 @@ pub unsafe extern "C" fn sj_slots_now(slots: *const sj_slots) -> u32 {
 }
 
 /// Takes an entry in: of a key with this hash, of this weight in bytes (nothing is added to it), for 1 ms to 365 days, or
-/// SJ_TTL_DEFAULT: that of a cache whose options do not say.
-/// `instead` is the slot of an entry of the same key that this one replaces, or NULL. What had to leave for it is
-/// written to `gone`, at most `max` slots; `*count` is how many there are, and what did not fit is taken with
-/// sj_slots_drain.
+/// SJ_TTL_DEFAULT: that of a cache whose options do not say. `instead` is the slot of an entry of the same key that this
+/// one replaces, or NULL. What had to leave for it is written to `gone`, at most `max` slots; `*count` is how many there
+/// are, and what did not fit is taken with sj_slots_drain. `instead` and `err` may be NULL.
 ///
 /// Returns SJ_OK and the slot in `*out`; SJ_MISS when it is larger than the bound, and what `instead` names is gone
-/// all the same; or an error, and nothing has changed. The slot may be one that was another entry's a moment ago: who finds an older copy
-/// under its number drops that. `instead` and `err` may be NULL.
+/// all the same; or an error, and nothing has changed. The slot may be one that was another entry's a moment ago: who
+/// finds an older copy under its number drops that.
 ///
 /// # Safety
 /// `slots` is NULL or live; `instead` is NULL or readable; `out`, `count` and `err` are NULL or valid for a
@@ -209,6 +209,24 @@ fn reference(at: &sj_slot) -> SlotRef {
     SlotRef { slot: at.slot, generation: at.generation }
 }
 
+/// The entry as it is now: SJ_OK, or SJ_MISS when it has gone. `until` of an entry that lives for more than twelve days
+/// is told in steps, so that it can be told from a time that is over: where a copy is over by its time, ask this once
+/// before it is dropped.
+///
+/// # Safety
+/// `slots` is NULL or live; `out` is NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_slots_renew(slots: *const sj_slots, at: sj_slot, out: *mut sj_copy) -> i32 {
+    // SAFETY: NULL or live, says the caller.
+    let Some(slots) = (unsafe { slots.as_ref() }).filter(|_| !out.is_null()) else { return SJ_ERR_INVALID_OPTION };
+    guarded(crate::types::SJ_ERR_INTERNAL, || {
+        let renewed = slots.slots.renew(reference(&at));
+        // SAFETY: not NULL, and valid for a write, says the caller.
+        unsafe { out.write(copy(renewed)) };
+        if renewed.is_some() { SJ_OK } else { SJ_MISS }
+    })
+}
+
 /// Removes an entry: SJ_OK, or SJ_MISS when it had gone already.
 ///
 /// # Safety
@@ -217,9 +235,7 @@ fn reference(at: &sj_slot) -> SlotRef {
 pub unsafe extern "C" fn sj_slots_remove(slots: *const sj_slots, at: sj_slot) -> i32 {
     // SAFETY: NULL or live, says the caller.
     let Some(slots) = (unsafe { slots.as_ref() }) else { return SJ_ERR_INVALID_OPTION };
-    guarded(crate::types::SJ_ERR_INTERNAL, || {
-        if slots.slots.remove(reference(&at)) { SJ_OK } else { SJ_MISS }
-    })
+    guarded(crate::types::SJ_ERR_INTERNAL, || if slots.slots.remove(reference(&at)) { SJ_OK } else { SJ_MISS })
 }
 
 /// Removes every entry. Nothing is said to be gone: the caller drops all that it has.

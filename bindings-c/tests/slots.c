@@ -48,6 +48,20 @@ static void an_entry_lives_until_it_is_removed(void) {
   sj_slots_free(slots);
 }
 
+// A time so far ahead cannot be told from one behind: it is told in steps.
+static void a_long_life_is_renewed(void) {
+  sj_table table;
+  sj_slots *slots = open_slots(100, SJ_UNBOUNDED, &table);
+  sj_copy copy = insert(slots, 7, INT64_C(31536000000), NULL), renewed;
+  CHECK((int32_t)(sj_slots_now(slots) - copy.until) < 0);
+  CHECK(sj_slots_renew(slots, copy.at, &renewed) == SJ_OK && renewed.granted);
+  CHECK(renewed.at.generation == copy.at.generation && (int32_t)(renewed.until - copy.until) >= 0);
+  CHECK(sj_slots_remove(slots, copy.at) == SJ_OK && sj_slots_renew(slots, copy.at, &renewed) == SJ_MISS);
+  CHECK(!renewed.granted && sj_slots_renew(NULL, copy.at, &renewed) == SJ_ERR_INVALID_OPTION);
+  CHECK(sj_slots_renew(slots, copy.at, NULL) == SJ_ERR_INVALID_OPTION);
+  sj_slots_free(slots);
+}
+
 static void over_the_bound_some_are_gone(void) {
   enum { ENTRIES = 1000, BOUND = 100 };
   sj_table table;
@@ -320,6 +334,7 @@ static void wrong_copies(void) {
 
 int main(void) {
   RUN(an_entry_lives_until_it_is_removed);
+  RUN(a_long_life_is_renewed);
   RUN(over_the_bound_some_are_gone);
   RUN(what_does_not_fit_is_drained);
   RUN(the_bell_rings_when_entries_expire);
