@@ -63,13 +63,6 @@ mod reserved {
             // SAFETY: the mapping has `len` zeroed, so valid, `T`s, is aligned to a page, and lives as long as `self`.
             unsafe { self.base.add(at).as_ref() }
         }
-
-        /// Gives the pages back: every `T` is zero again. For arrays that only late readers still look at.
-        pub fn discard(&self) {
-            let bytes = self.len * size_of::<T>();
-            // SAFETY: the range is our own private anonymous mapping; its pages read as zero afterwards.
-            unsafe { libc::madvise(self.base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
-        }
     }
 
     impl<T> Drop for Arena<T> {
@@ -79,12 +72,24 @@ mod reserved {
         }
     }
 
+    /// From so many bytes on, huge pages are asked for.
+    const HUGE: usize = 8 << 20;
+
     fn reserve(bytes: usize) -> Option<NonNull<u8>> {
         let (prot, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
         // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes.max(1), prot, flags, -1, 0) };
-        if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+        if at == libc::MAP_FAILED {
+            return None;
+        }
+        if bytes >= HUGE {
+            // Slots are given out from the lowest on, so little of a huge page lies idle, and a lookup that misses the
+            // processor's caches need not miss its page tables too.
+            // SAFETY: advice on our own mapping; a kernel that does not take it changes nothing.
+            unsafe { libc::madvise(at, bytes, libc::MADV_HUGEPAGE) };
+        }
+        NonNull::new(at.cast())
     }
 }
 
@@ -113,6 +118,4 @@ impl<T: Zeroed> Arena<T> {
     pub fn get(&self, at: usize) -> &T {
         &self.0[at]
     }
-
-    pub fn discard(&self) {}
 }
