@@ -6,8 +6,9 @@ import "time"
 type MemoryOptions[K comparable, V any] struct {
 	// MaxEntries bounds the cache in entries. Default: no such bound.
 	MaxEntries int64
-	// MaxBytes bounds it in bytes: keys, values and the cost of an entry itself together. Default: 64 MiB, or no such
-	// bound where MaxEntries is given. Where both are given, both hold.
+	// MaxBytes bounds it in bytes: keys, values and the cost of an entry itself together, as far as they live; the heap
+	// grows beyond that until the garbage collector runs. Default: 64 MiB, or no such bound where MaxEntries is
+	// given. Where both are given, both hold.
 	MaxBytes int64
 	// TTL is how long a value lives when Set is given DefaultTTL: 1 ms to 365 days. Default: 1 h.
 	TTL time.Duration
