@@ -8,6 +8,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use scrubjay_core::host;
 
+use crate::sweep;
+
 /// Longer than any exit takes.
 const STAY: Duration = Duration::from_secs(5);
 
@@ -19,7 +21,10 @@ static OVER: AtomicBool = AtomicBool::new(false);
 pub(crate) fn shutdown(py: Python<'_>, timeout: f64) {
     OVER.store(true, Ordering::Release);
     let timeout = Duration::try_from_secs_f64(timeout).unwrap_or_default();
-    py.detach(|| host::shutdown(timeout));
+    py.detach(|| {
+        sweep::end(timeout);
+        host::shutdown(timeout);
+    });
 }
 
 /// Objects of one interpreter must not be met by another, and what the core calls the process is shared by all.
