@@ -21,7 +21,9 @@ mod errors;
 mod exit;
 mod guarded;
 mod held;
+mod hits;
 mod map;
+mod memo;
 mod memory;
 mod raw;
 mod ready;
@@ -51,6 +53,8 @@ mod _scrubjay {
     use super::errors::Failure;
     #[pymodule_export]
     use super::exit::shutdown;
+    #[pymodule_export]
+    use super::hits::install_cache_service;
     #[pymodule_export]
     use super::memory::{Memory, Memo, install_memory_cache};
     #[pymodule_export]

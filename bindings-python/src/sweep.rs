@@ -5,7 +5,7 @@
 //! `__del__` does must not run above a frame of ours. It starts with the first entry, and again after a fork.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(crate) trait Sweep: Send + Sync {
 /// The list of one process.
 struct Sweeper {
     generation: u32,
+    /// Whether the thread runs, or nothing is to run any more.
+    settled: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -52,7 +54,7 @@ impl Sweeper {
             {
                 return sweeper;
             }
-            let fresh = Sweeper { generation, state: Mutex::default(), changed: Condvar::new() };
+            let fresh = Sweeper { generation, settled: AtomicBool::new(false), state: Mutex::default(), changed: Condvar::new() };
             let fresh = Box::into_raw(Box::new(fresh));
             match CURRENT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => current = fresh,
@@ -85,8 +87,12 @@ pub(crate) fn wake(cache: Weak<dyn Sweep>) {
 pub(crate) fn start(py: Python<'_>) {
     static START: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let sweeper = Sweeper::of_this_process();
+    if sweeper.settled.load(Ordering::Relaxed) {
+        return;
+    }
     {
         let mut state = sweeper.lock();
+        sweeper.settled.store(true, Ordering::Relaxed);
         if state.running || state.over {
             return;
         }
@@ -97,6 +103,7 @@ pub(crate) fn start(py: Python<'_>) {
         // There may be no more threads just now; whatever is stored next tries again. Calls drop what has gone.
         drop(error);
         sweeper.lock().running = false;
+        sweeper.settled.store(false, Ordering::Relaxed);
     }
 }
 

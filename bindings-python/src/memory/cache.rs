@@ -313,7 +313,9 @@ impl Memory {
 
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let hash = key.hash()?;
-        Ok(self.opened(key.py(), "get")?.peek(key, hash)?.is_some())
+        let opened = self.opened(key.py(), "get")?;
+        let seen = if opened.timer.is_none() { opened.store.contains(key.py(), key.as_ptr(), hash) } else { None };
+        seen.map_or_else(|| Ok(opened.peek(key, hash)?.is_some()), Ok)
     }
 
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {

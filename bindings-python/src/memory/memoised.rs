@@ -6,11 +6,12 @@
 use std::ffi::{c_int, c_uint, c_ulong};
 use std::sync::{Arc, OnceLock};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
 use super::store::{Bounds, Lookup, Put, Store, drop_entries};
 use crate::{args, raw, seed};
@@ -280,7 +281,10 @@ unsafe fn make_key(
         };
         (0..count).for_each(|i| add(*args.add(i)));
         if keywords > 0 {
-            let mark = MARK.get_or_init(py, || PyDict::new(py).into_any().unbind());
+            let Ok(mark) = MARK.get_or_try_init(py, || py.get_type::<PyAny>().call0().map(Bound::unbind)) else {
+                ffi::Py_DECREF(tuple);
+                return raw::raise(|| PyTypeError::new_err("object() failed"));
+            };
             add(mark.as_ptr());
             for i in 0..keywords {
                 add(ffi::PyTuple_GetItem(kwnames, i.cast_signed()));

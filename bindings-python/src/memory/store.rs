@@ -3,7 +3,8 @@
 //! The core decides what lives. This half holds the objects, and asks the slot table at each hit. Every operation
 //! that may run Python code (hashing is done before, comparing is done here) looks again at what it found before.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -15,6 +16,9 @@ use crate::guarded::Guarded;
 use crate::map::{Entry, Found, Map, Search, Walk};
 use crate::slot_table::{SlotTable, has_come};
 use crate::sweep::{self, Sweep};
+
+/// The slot table tells times apart that are half its range away at most: what lives longer has a time of its own.
+const FAR_MS: u64 = 1 << 30;
 
 /// Full caches up to this size are searched for entries past their time before something else has to go.
 const SMALL: usize = 256;
@@ -34,6 +38,8 @@ pub(crate) struct Extra {
     weight: u64,
     /// When it expires, where a timer of the user says so.
     pub(crate) expires: Option<Py<PyAny>>,
+    /// When its time is up by `monotonic_ms`, where that is too far ahead for the clock of the slot table; else 0.
+    ends: u64,
 }
 
 /// A value on its way in.
@@ -128,6 +134,21 @@ impl Store {
             Some(lookup) => lookup,
             None => self.lookup_asking(py, key, hash),
         }
+    }
+
+    /// Whether a key is there and lives, where that is seen without Python code.
+    #[inline]
+    pub(crate) fn contains(&self, py: Python<'_>, key: *mut ffi::PyObject, hash: isize) -> Option<bool> {
+        self.state.with(py, |state| {
+            if state.is_behind() {
+                return None;
+            }
+            match state.map.find(key, &mut state.map.search(hash)) {
+                Found::Entry(index) => Some(state.is_live(index)),
+                Found::Nothing => Some(false),
+                Found::Ask(_) => None,
+            }
+        })
     }
 
     #[inline(never)]
@@ -418,7 +439,7 @@ impl State {
     #[inline]
     fn is_live(&self, index: u32) -> bool {
         let entry = self.map.entry(index);
-        self.table.holds(entry.at) && !has_come(entry.until, self.slots.now())
+        self.table.holds(entry.at) && !is_over(entry, self.slots.now())
     }
 
     #[inline]
@@ -459,7 +480,7 @@ impl State {
     }
 
     fn left_ms(&self, index: u32) -> u64 {
-        u64::from(self.map.entry(index).until.wrapping_sub(self.slots.now()))
+        left_ms(self.map.entry(index), self.slots.now())
     }
 
     /// Notes that an entry is no longer in the map.
@@ -503,7 +524,12 @@ impl State {
                     self.left(&former);
                     bury(former, dead);
                 }
-                let extra = Extra { size: put.size, weight: put.weight, expires: put.expires };
+                let extra = Extra {
+                    size: put.size,
+                    weight: put.weight,
+                    expires: put.expires,
+                    ends: if put.ttl_ms > FAR_MS { monotonic_ms() + put.ttl_ms } else { 0 },
+                };
                 self.size += extra.size;
                 if let Some(index) = found {
                     let (value, extra) = self.map.replace(index, put.value, copy.at, copy.until, extra);
@@ -548,7 +574,7 @@ impl State {
             if Some(entry.at) == but {
                 return false;
             }
-            if has_come(entry.until, now) {
+            if is_over(entry, now) {
                 *expired += u64::from(slots.remove(entry.at));
                 return true;
             }
@@ -592,11 +618,10 @@ impl State {
         let now = self.slots.now();
         let table = &self.table;
         let lost = self.map.move_slots(|entry, mixed| {
-            let left = entry.until.wrapping_sub(now);
-            if has_come(entry.until, now) || !table.holds(entry.at) {
+            if is_over(entry, now) || !table.holds(entry.at) {
                 return None;
             }
-            let granted = slots.insert(mixed, entry.extra.weight, u64::from(left), None, &mut gone);
+            let granted = slots.insert(mixed, entry.extra.weight, left_ms(entry, now), None, &mut gone);
             granted.map(|copy| (copy.at, copy.until))
         });
         // SAFETY: the slots live as long as the state.
@@ -610,6 +635,27 @@ impl State {
         }
         self.bury_gone(&mut gone, dead);
     }
+}
+
+/// Whether the time of an entry is up at `now` of the slot table.
+#[inline]
+fn is_over(entry: &Dead, now: u32) -> bool {
+    has_come(entry.until, now) && (entry.extra.ends == 0 || entry.extra.ends <= monotonic_ms())
+}
+
+/// What is left of an entry's time.
+fn left_ms(entry: &Dead, now: u32) -> u64 {
+    match entry.extra.ends {
+        0 if has_come(entry.until, now) => 0,
+        0 => u64::from(entry.until.wrapping_sub(now)),
+        ends => ends.saturating_sub(monotonic_ms()),
+    }
+}
+
+/// Milliseconds since some moment of this process or a parent of it.
+fn monotonic_ms() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
 }
 
 /// Compares a key of the map with that of a call. Runs Python code.
