@@ -17,7 +17,7 @@ use crate::errors::{error, raised, type_name};
 use crate::stats::Stats;
 use crate::turn::Turn;
 use crate::memo::{self, Opened};
-use crate::{aio, blocking, decode, encode, held};
+use crate::{aio, blocking, decode, encode, held, weight};
 
 /// What `get_or_fetch` calls its failures.
 const FETCH: &str = "get_or_fetch";
@@ -100,9 +100,13 @@ impl Cache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened(py, "get")?;
         let bytes = args::key("get", key)?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let answer = blocking::call(py, |queue, token| opened.core.get(bytes, queue, token))?;
         let found = match answer {
             Answer::Hit { value, copy, .. } => {
+                let copy = copy.filter(|_| weight::is_light(&value));
                 let value = decode::value(py, &value);
                 match (&value, copy) {
                     (Some(value), Some(copy)) => opened.keep(key, copy, value),
@@ -206,6 +210,7 @@ impl Cache {
             if let Some(value) = held {
                 found.set_item(object, value)?;
             } else if let Some((key, Answer::Hit { value, copy, .. })) = answers.next() {
+                let copy = copy.filter(|_| weight::is_light(&value));
                 let Some(value) = decode::value(py, &value) else {
                     core.note_undecodable(key);
                     continue;
@@ -353,10 +358,7 @@ impl Cache {
                 }
                 core.begin(bytes, &options, queue, token)
             })?;
-            let copy = match &answer {
-                Answer::Hit { copy, lease: None, .. } => *copy,
-                _ => None,
-            };
+            let copy = memo::granted_by(&answer);
             let object = answer::object_or_raise(py, core, answer)?;
             if !object.is(undecodable(py)) {
                 if let Some(copy) = copy {

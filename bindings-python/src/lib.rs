@@ -22,6 +22,7 @@ mod exit;
 mod guarded;
 mod held;
 mod hits;
+mod key_cache;
 mod map;
 mod memo;
 mod memory;
@@ -34,6 +35,7 @@ mod stats;
 mod sweep;
 mod template;
 mod turn;
+mod weight;
 
 use pyo3::prelude::*;
 

@@ -15,6 +15,7 @@ use crate::map::{Entry, Found, Map};
 use crate::seed::seed;
 use crate::slot_table::{SlotTable, has_come};
 use crate::sweep::{self, Sweep};
+use crate::weight;
 
 /// A cache of the core, and the copies of its values.
 pub(crate) struct Opened {
@@ -219,24 +220,26 @@ impl Copies {
     }
 }
 
-/// The copy that comes with an answer.
-pub(crate) fn granted(step: &Step) -> Option<Copy> {
-    match step {
-        Step::Ready(Answer::Hit { copy, lease: None, .. }) => *copy,
+/// The copy that an answer gives leave to keep, if its value is not too heavy for that.
+pub(crate) fn granted_by(answer: &Answer) -> Option<Copy> {
+    match answer {
+        Answer::Hit { value, copy, lease: None } => copy.filter(|_| weight::is_light(value)),
         _ => None,
     }
 }
 
-/// The copies that come with an answer on many keys.
+/// The same of a call that may be answered.
+pub(crate) fn granted(step: &Step) -> Option<Copy> {
+    match step {
+        Step::Ready(answer) => granted_by(answer),
+        Step::Pending => None,
+    }
+}
+
+/// The same of a call on many keys.
 pub(crate) fn granted_many(step: &Step) -> Vec<Option<Copy>> {
     match step {
-        Step::Ready(Answer::Many(answers)) => answers
-            .iter()
-            .map(|answer| match answer {
-                Answer::Hit { copy, lease: None, .. } => *copy,
-                _ => None,
-            })
-            .collect(),
+        Step::Ready(Answer::Many(answers)) => answers.iter().map(granted_by).collect(),
         _ => Vec::new(),
     }
 }

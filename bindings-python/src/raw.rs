@@ -8,7 +8,7 @@
 //! interpreter exits. That unwinds the frames here: so they are of the `C-unwind` ABI, and hold nothing that has a
 //! destructor while the rest runs.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -32,6 +32,18 @@ unsafe extern "C-unwind" {
         nargsf: usize,
         kwnames: *mut ffi::PyObject,
     ) -> *mut ffi::PyObject;
+
+    #[link_name = "PyObject_RichCompareBool"]
+    fn rich_compare_bool(a: *mut ffi::PyObject, b: *mut ffi::PyObject, operation: c_int) -> c_int;
+}
+
+/// Whether two objects are equal: 1 or 0, or −1 with an error set.
+///
+/// # Safety
+/// The thread is attached; both objects live until this returns; nothing with a destructor is held.
+pub(crate) unsafe fn is_equal(a: *mut ffi::PyObject, b: *mut ffi::PyObject) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { rich_compare_bool(a, b, ffi::Py_EQ) }
 }
 
 /// So many arguments, `self` included, are more than any method here takes.

@@ -16,6 +16,7 @@ use super::timer::{NEVER_MS, Timer};
 use super::walk::{MemoryIterator, Shows};
 use crate::args;
 use crate::errors::{error, type_name};
+use crate::exit::Inside;
 use crate::raw;
 use crate::seed::seed;
 
@@ -59,12 +60,27 @@ enum Sizes {
 
 type Pairs<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
+/// A cache inside of a call.
+pub(crate) struct InUse<'a> {
+    opened: &'a Opened,
+    _inside: Inside,
+}
+
+impl std::ops::Deref for InUse<'_> {
+    type Target = Opened;
+
+    fn deref(&self) -> &Opened {
+        self.opened
+    }
+}
+
 impl Memory {
-    pub(super) fn opened(&self, py: Python<'_>, operation: &str) -> PyResult<&Opened> {
-        self.opened.get().ok_or_else(|| {
+    pub(super) fn opened(&self, py: Python<'_>, operation: &str) -> PyResult<InUse<'_>> {
+        let opened = self.opened.get().ok_or_else(|| {
             let message = "the cache was not opened: a subclass must call super().__init__()";
             error(py, ErrorKind::Closed, operation, message)
-        })
+        })?;
+        Ok(InUse { opened, _inside: Inside::enter(py)? })
     }
 }
 
@@ -117,6 +133,24 @@ impl Opened {
             key.drop_ref(py);
             let value = value.into_bound(py);
             return Ok((live && self.is_before(py, extra.expires)?).then_some(value));
+        }
+    }
+
+    /// Removes a key whose entry is alive, and returns its value. One that has expired stays for `expire` to return.
+    fn take<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = key.py();
+        let hash = key.hash()?;
+        loop {
+            let spot = self.store.find(py, key.as_ptr(), hash).map_err(|_| PyErr::fetch(py))?;
+            let Some(found) = self.store.at(py, spot) else { continue };
+            let Some((value, expires)) = found else { return Ok(None) };
+            let value = value.into_bound(py);
+            if !self.is_before(py, expires)? {
+                return Ok(None);
+            }
+            let Some(removed) = self.store.remove(py, spot) else { continue };
+            drop_entries(py, vec![removed.map(|(entry, _)| entry)]);
+            return Ok(Some(value));
         }
     }
 
@@ -378,7 +412,7 @@ impl Memory {
             let message = format!("pop expected at most 2 arguments, got {}", 1 + default.len());
             return Err(PyTypeError::new_err(message));
         }
-        match (self.opened(key.py(), "pop")?.remove(key)?, default.get_item(0)) {
+        match (self.opened(key.py(), "pop")?.take(key)?, default.get_item(0)) {
             (Some(value), _) | (None, Ok(value)) => Ok(value),
             (None, Err(_)) => Err(PyKeyError::new_err((key.clone().unbind(),))),
         }
@@ -467,6 +501,10 @@ impl Memory {
             Some(timer) => Ok(timer.callable().bind(py).clone()),
             None => default_timer(py),
         }
+    }
+
+    fn _timer(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.opened(py, "timer")?.timer.as_ref().map(|timer| timer.callable().clone_ref(py)))
     }
 
     fn _getsizeof(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {

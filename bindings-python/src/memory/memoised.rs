@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::store::{Bounds, Lookup, Put, Store, drop_entries};
+use crate::exit::Inside;
 use crate::{args, raw, seed};
 
 /// A function and its results.
@@ -244,9 +245,10 @@ unsafe fn stands_for_itself(argument: *mut ffi::PyObject) -> bool {
 /// Keeps a result that the caller owns; returns it, or null with an error set.
 unsafe fn keep(memo: &Memo, key: *mut ffi::PyObject, hash: isize, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
     Python::attach(|py| {
+        let inside = Inside::enter(py);
         // SAFETY: the key lives, and the result is a reference of ours to give away.
         let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Bound::from_owned_ptr(py, result)) };
-        match memo.keep(&key, hash, &value) {
+        match inside.and_then(|_inside| memo.keep(&key, hash, &value)) {
             Ok(()) => value.into_ptr(),
             Err(error) => {
                 error.restore(py);

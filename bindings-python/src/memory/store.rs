@@ -14,6 +14,7 @@ use scrubjay_core::host::{self, SlotRef, Slots};
 use crate::errors;
 use crate::guarded::Guarded;
 use crate::map::{Entry, Found, Map, Search, Walk};
+use crate::raw;
 use crate::slot_table::{SlotTable, has_come};
 use crate::sweep::{self, Sweep};
 
@@ -181,7 +182,7 @@ impl Store {
                     Next::Changed => continue 'again,
                     Next::At(index) => return Ok(Spot { index, version }),
                     Next::Ask(index, other) => {
-                        if are_equal(py, other, key)? {
+                        if are_equal(other, key)? {
                             match self.state.with(py, |state| state.map.version() == version) {
                                 true => return Ok(Spot { index: Some(index), version }),
                                 false => continue 'again,
@@ -251,8 +252,7 @@ impl Store {
     pub(crate) fn remove_at(&self, py: Python<'_>, at: SlotRef) -> Option<Dead> {
         self.state.with(py, |state| {
             let entry = state.map.remove_at(at)?;
-            state.left(&entry);
-            state.slots.remove(at);
+            state.free(&entry);
             Some(entry)
         })
     }
@@ -490,9 +490,15 @@ impl State {
 
     fn remove(&mut self, index: u32) -> Dead {
         let entry = self.map.remove(index);
-        self.slots.remove(entry.at);
-        self.left(&entry);
+        self.free(&entry);
         entry
+    }
+
+    /// Gives the slot of an entry back that is no longer in the map.
+    fn free(&mut self, entry: &Dead) {
+        let is_over = is_over(entry, self.slots.now());
+        self.expired += u64::from(self.slots.remove(entry.at) && is_over);
+        self.left(entry);
     }
 
     fn put(
@@ -658,11 +664,15 @@ fn monotonic_ms() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_millis() as u64
 }
 
-/// Compares a key of the map with that of a call. Runs Python code.
-fn are_equal(py: Python<'_>, mine: Py<PyAny>, key: *mut ffi::PyObject) -> Result<bool, Raised> {
-    // SAFETY: the GIL is held; both are live objects: one is owned, the other borrowed from the caller's arguments.
-    let equal = unsafe { ffi::PyObject_RichCompareBool(mine.as_ptr(), key, ffi::Py_EQ) };
-    mine.drop_ref(py);
+/// Compares a key of the map with that of a call. Runs Python code: nothing here has a destructor meanwhile.
+fn are_equal(mine: Py<PyAny>, key: *mut ffi::PyObject) -> Result<bool, Raised> {
+    let mine = mine.into_ptr();
+    // SAFETY: the thread is attached; both are live objects: one is owned, the other borrowed from the arguments.
+    let equal = unsafe {
+        let equal = raw::is_equal(mine, key);
+        ffi::Py_DECREF(mine);
+        equal
+    };
     if equal < 0 { Err(Raised) } else { Ok(equal == 1) }
 }
 
