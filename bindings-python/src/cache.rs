@@ -131,6 +131,9 @@ impl Cache {
         let opened = self.opened(py, "get")?;
         let core = &opened.core;
         let bytes = args::key("get", key)?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let mut copy = None;
         let answer = aio::call(py, core, 0, |_, queue, token| {
             let step = core.get(bytes, queue, token)?;
@@ -342,6 +345,9 @@ impl Cache {
         let bytes = args::key(FETCH, key)?;
         let put = args::put(FETCH, ttl, codec)?;
         check_fetch(FETCH, fetch, false)?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let held = held::leases(py)?;
         let owner = aio::owner_in_this_thread(py)?;
         let mut options = FetchOptions { put, held: &held, owner, blocking: owner != 0, bypass_cache: false };
@@ -387,6 +393,9 @@ impl Cache {
         let bytes = args::key(FETCH, key)?;
         let put = args::put(FETCH, ttl, codec)?;
         check_fetch(FETCH, fetch, true)?;
+        if !bypass_cache && let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let held = held::leases(py)?;
         let mut copy = None;
         let answer = aio::call(py, core, 0, |own, queue, token| {

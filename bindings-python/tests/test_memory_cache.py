@@ -34,7 +34,10 @@ def outcome(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except (KeyError, ValueError) as error:
-        return (KeyError if isinstance(error, KeyError) else ValueError, isinstance(error, KeyError) and error.args)
+        return (
+            KeyError if isinstance(error, KeyError) else ValueError,
+            isinstance(error, KeyError) and error.args,
+        )
 
 
 def test_it_is_a_mutable_mapping() -> None:
@@ -164,7 +167,9 @@ def test_full_caches_side_by_side_with_cachetools(seed: int) -> None:
             clock.time += 2
 
 
-@pytest.mark.parametrize(("maxsize", "size", "fits"), [(3, 3, True), (3, 4, False), (0, 1, False), (math.inf, 9, True)])
+@pytest.mark.parametrize(
+    ("maxsize", "size", "fits"), [(3, 3, True), (3, 4, False), (0, 1, False), (math.inf, 9, True)]
+)
 def test_values_that_are_too_large(maxsize: float, size: int, fits: bool) -> None:
     cache: MemoryCache[str, int] = MemoryCache(maxsize, 60, getsizeof=lambda value: value)
     cache["k"] = 0 if maxsize else 0

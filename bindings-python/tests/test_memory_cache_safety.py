@@ -33,7 +33,9 @@ class Key:
         return isinstance(other, Key) and self.name == other.name
 
 
-@pytest.mark.parametrize("call", ["get", "__getitem__", "__setitem__", "__delitem__", "pop", "__contains__", "setdefault"])
+@pytest.mark.parametrize(
+    "call", ["get", "__getitem__", "__setitem__", "__delitem__", "pop", "__contains__", "setdefault"]
+)
 @pytest.mark.parametrize("harm", ["clear", "remove", "replace", "grow", "expire"])
 def test_a_comparison_that_changes_the_cache(call: str, harm: str) -> None:
     for place in range(3):

@@ -1,6 +1,6 @@
 """The memory tier in Python against its peers: interleaved rounds, keys drawn outside of the timed loop.
 
-    bench.py OUTPUT.json        SCALE: 1 = the full figure
+bench.py OUTPUT.json        SCALE: 1 = the full figure
 """
 
 from __future__ import annotations
@@ -219,7 +219,14 @@ def measure(case: str, subjects: list[Subject]) -> list[dict[str, Any]]:
             if round_ >= 0:
                 times[name].append(took)
     return [
-        {"case": case, "subject": name, "metric": "ns", "value": round(statistics.median(all_), 2), "unit": "ns", "repeats": ROUNDS}
+        {
+            "case": case,
+            "subject": name,
+            "metric": "ns",
+            "value": round(statistics.median(all_), 2),
+            "unit": "ns",
+            "repeats": ROUNDS,
+        }
         for name, all_ in times.items()
     ]
 
@@ -231,7 +238,9 @@ def main() -> None:
         results += rows
         ours = rows[0]["value"]
         for row in rows:
-            print(f"{case:22} {row['subject']:26} {row['value']:12.1f} ns {ours / row['value']:9.3f} ×", flush=True)
+            print(
+                f"{case:22} {row['subject']:26} {row['value']:12.1f} ns {ours / row['value']:9.3f} ×", flush=True
+            )
     Path(sys.argv[1]).write_text(json.dumps(results, indent=1) + "\n")
 
 

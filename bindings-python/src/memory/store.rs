@@ -85,7 +85,6 @@ struct State {
     size: u64,
     hits: u64,
     misses: u64,
-    expired: u64,
     /// No entry's time is up before this.
     earliest: Option<u32>,
     gone: Vec<SlotRef>,
@@ -316,7 +315,7 @@ impl Store {
                 hits: state.hits,
                 misses: state.misses,
                 evictions: core.evictions,
-                expired: core.expired + state.expired,
+                expired: core.expired,
                 entries: state.map.len() as u64,
                 bytes: core.bytes,
             }
@@ -425,7 +424,6 @@ impl State {
             size: 0,
             hits: 0,
             misses: 0,
-            expired: 0,
             earliest: None,
             gone: Vec::new(),
         }
@@ -496,8 +494,7 @@ impl State {
 
     /// Gives the slot of an entry back that is no longer in the map.
     fn free(&mut self, entry: &Dead) {
-        let is_over = is_over(entry, self.slots.now());
-        self.expired += u64::from(self.slots.remove(entry.at) && is_over);
+        self.slots.remove(entry.at);
         self.left(entry);
     }
 
@@ -575,13 +572,13 @@ impl State {
     /// Takes out what is past its time, and what the core has let go, all but one. All others keep their indices.
     fn take_expired(&mut self, now: u32, but: Option<SlotRef>) -> Vec<Dead> {
         let mut earliest: Option<u32> = None;
-        let (table, slots, expired) = (&self.table, &self.slots, &mut self.expired);
+        let (table, slots) = (&self.table, &self.slots);
         let dead = self.map.take_where(|entry| {
             if Some(entry.at) == but {
                 return false;
             }
             if is_over(entry, now) {
-                *expired += u64::from(slots.remove(entry.at));
+                slots.remove(entry.at);
                 return true;
             }
             if earliest.is_none_or(|earliest| has_come(entry.until, earliest)) {
