@@ -86,7 +86,7 @@ def test_with_and_without_arguments(decorate: Any, maxsize: int | None) -> None:
 
 
 def test_the_bound() -> None:
-    function, ran = count(memoize(maxsize=3))
+    function, _ = count(memoize(maxsize=3))
     for n in range(10):
         function(n)
     assert function.cache_info() == CacheInfo(0, 10, 3, 3)
@@ -140,7 +140,7 @@ def test_methods() -> None:
     assert bound("pen") is north.price("pen")
     assert Shop.price(south, "pen") is south.price("pen")
     assert Shop.price.cache_info().misses == 3
-    assert bound.cache_info().misses == 3  # type: ignore[attr-defined]
+    assert bound.cache_info().misses == 3
     assert Shop.both("a") == north.both("a") == "aa"
     assert Shop.kind("a") == (Shop, "a")
 

@@ -45,15 +45,18 @@ FAST, SLOW, SLOWEST = 200_000, 20_000, 4_000
 
 
 def holds(last: Any, key: str) -> bool:
+    """Whether the last value of a round is the right one."""
     return last == VALUES[key]
 
 
 def filled(cache: Any) -> Any:
+    """Fill a cache, and return it."""
     cache.update(VALUES)
     return cache
 
 
 def gets() -> list[Subject]:
+    """Time hits."""
     ours = filled(MemoryCache(ROOM, TTL))
     boxed = filled(cachebox.TTLCache(ROOM, TTL))
     tools = filled(cachetools.TTLCache(ROOM, TTL))
@@ -83,6 +86,8 @@ def gets() -> list[Subject]:
 
 
 def sets() -> list[Subject]:
+    """Time replacing."""
+
     def loop(cache: Any) -> Loop:
         value = VALUES[NAMES[0]]
 
@@ -104,6 +109,8 @@ def sets() -> list[Subject]:
 
 
 def memoised() -> list[Subject]:
+    """Time calls of memoised functions that hit."""
+
     def load(key: str) -> Any:
         return VALUES[key]
 
@@ -130,6 +137,7 @@ def memoised() -> list[Subject]:
 
 
 def awaited() -> list[Subject]:
+    """Time awaited hits."""
     runner = asyncio.Runner()
     ours = CacheService(prefix="bench")
     theirs = aiocache.SimpleMemoryCache(timeout=0)
@@ -166,6 +174,7 @@ def awaited() -> list[Subject]:
 
 
 def service() -> list[Subject]:
+    """Time hits of the cache that has a shared tier behind it."""
     ours = CacheService(prefix="bench")
     for name, value in VALUES.items():
         ours.set(name, value, TTL)
@@ -204,6 +213,7 @@ def one(loop: Loop, keys: list[str]) -> float:
 
 
 def measure(case: str, subjects: list[Subject]) -> list[dict[str, Any]]:
+    """Run the rounds of one case: the medians."""
     rng = random.Random(7)
     drawn = rng.choices(NAMES, k=FAST)
     times: dict[str, list[float]] = {name: [] for name, _, _ in subjects}
@@ -232,6 +242,7 @@ def measure(case: str, subjects: list[Subject]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Run all cases, print them, and write them to the file that was named."""
     results: list[dict[str, Any]] = []
     for case, make in CASES.items():
         rows = measure(case, make())
@@ -239,7 +250,7 @@ def main() -> None:
         ours = rows[0]["value"]
         for row in rows:
             print(
-                f"{case:22} {row['subject']:26} {row['value']:12.1f} ns {ours / row['value']:9.3f} ×", flush=True
+                f"{case:22} {row['subject']:26} {row['value']:12.1f} ns {ours / row['value']:9.3f} x", flush=True
             )
     Path(sys.argv[1]).write_text(json.dumps(results, indent=1) + "\n")
 

@@ -64,22 +64,18 @@ class MemoizedFunction(Protocol[R_co]):
 
 
 @overload
-def memoize(function: Callable[..., R], /) -> MemoizedFunction[R]: ...
+def memoize(maxsize: Callable[..., R]) -> MemoizedFunction[R]: ...
 @overload
 def memoize(
-    *, maxsize: int | None = 128, ttl: _Ttl = 3600, typed: bool = False
-) -> Callable[[Callable[..., R]], MemoizedFunction[R]]: ...
-@overload
-def memoize(
-    maxsize: int | None, /, ttl: _Ttl = 3600, typed: bool = False
+    maxsize: int | None = 128, ttl: _Ttl = 3600, typed: bool = False
 ) -> Callable[[Callable[..., R]], MemoizedFunction[R]]: ...
 def memoize(maxsize: Any = 128, ttl: Any = 3600, typed: Any = False) -> Any:
     """Keep the results of a function in this process, the objects themselves, as ``functools.lru_cache`` does.
 
-    ``@memoize``, ``@memoize()`` and ``@memoize(maxsize=…, ttl=…, typed=…)`` are all meant. Arguments must be hashable;
-    they tell calls apart as with ``lru_cache``. The function has ``cache_info()``, ``cache_clear()``,
-    ``cache_parameters()`` and ``__wrapped__``. Of calls that miss at one time each runs the function: `cached` is for
-    those that should run it once.
+    ``@memoize``, ``@memoize()`` and ``@memoize(maxsize=…, ttl=…, typed=…)`` are all meant. Arguments must be
+    hashable; they tell calls apart as with ``lru_cache``. The function has ``cache_info()``, ``cache_clear()``,
+    ``cache_parameters()`` and ``__wrapped__``. Of calls that miss at one time each runs the function: `cached` is
+    for those that should run it once.
 
     Args:
         maxsize: how many results are kept; 0 keeps none, None is no bound.
@@ -94,7 +90,8 @@ def memoize(maxsize: Any = 128, ttl: Any = 3600, typed: Any = False) -> Any:
         return _memoize(maxsize, 128, ttl, typed)
 
     def decorate(function: Callable[..., R]) -> MemoizedFunction[R]:
-        return _memoize(function, maxsize, ttl, typed)
+        memoised: MemoizedFunction[R] = _memoize(function, maxsize, ttl, typed)
+        return memoised
 
     return decorate
 

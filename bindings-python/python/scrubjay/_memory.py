@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._scrubjay import Memory, install_memory_cache
 
 K = TypeVar("K")
 V = TypeVar("V")
-D = TypeVar("D")
 
 
 class MemoryStats(NamedTuple):
@@ -35,19 +33,19 @@ class MemoryCache(Memory, MutableMapping[K, V]):
     """A bounded cache of objects in this process, each with a time to live.
 
     It takes the place of ``cachetools.TTLCache``: the same arguments, properties and methods. It holds the objects
-    themselves, of any type, under any hashable key; what is to go for want of room is chosen by Scrubjay's policy.
-    Threads may share it. In the child of a fork it has what it had before.
+    themselves, of any type, under any hashable key; what is to go for want of room is chosen by Scrubjay's
+    policy. Threads may share it. In the child of a fork it has what it had before.
 
     Args:
         maxsize: how many entries there may be; with ``getsizeof``, how large they may be together. None and
             ``math.inf`` are no bound of that kind.
-        ttl: how long an entry lives, 0.001 s to 365 days, in seconds or as a ``timedelta``. With a ``timer`` of your
-            own whatever can be added to its time.
-        timer: a function that tells the time; the default is ``time.monotonic``, read in a faster way. With a timer
-            of your own every call asks it.
+        ttl: how long an entry lives, 0.001 s to 365 days, in seconds or as a ``timedelta``. With a ``timer`` of
+            your own whatever can be added to its time.
+        timer: a function that tells the time; the default is ``time.monotonic``, read in a faster way. With a
+            timer of your own every call asks it.
         getsizeof: a function that tells the size of a value, a whole number. The default is 1 for each.
-        max_bytes: a bound in bytes, what ``sys.getsizeof`` says of keys and values and 120 for each entry: objects to
-            which they refer are not counted. 64 MiB where neither this nor ``maxsize`` is given.
+        max_bytes: a bound in bytes, what ``sys.getsizeof`` says of keys and values and 120 for each entry:
+            objects to which they refer are not counted. 64 MiB where neither this nor ``maxsize`` is given.
 
     Raises:
         InvalidOption: an argument is outside its limits, which the message names.
@@ -90,10 +88,8 @@ class MemoryCache(Memory, MutableMapping[K, V]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}({dict(self.items())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
+        return _shown(self)
 
     def __reduce__(self) -> Any:
         """Copies and pickles have the same entries, for the rest of their time; counters begin at 0."""
@@ -107,6 +103,12 @@ class MemoryCache(Memory, MutableMapping[K, V]):
         for key, value, life in entries:
             if life != 0:
                 self._restore(key, value, life)
+
+
+@reprlib.recursive_repr()
+def _shown(cache: MemoryCache[Any, Any]) -> str:
+    name = type(cache).__name__
+    return f"{name}({dict(cache.items())!r}, maxsize={cache.maxsize!r}, currsize={cache.currsize!r})"
 
 
 class _Values(ValuesView[V]):
@@ -125,7 +127,7 @@ class _Items(ItemsView[K, V]):
 
 def _again(cls: type[MemoryCache[Any, Any]], *arguments: Any) -> MemoryCache[Any, Any]:
     maxsize, ttl, timer, getsizeof, max_bytes = arguments
-    cache = cls.__new__(cls)
+    cache: MemoryCache[Any, Any] = cls.__new__(cls)
     MemoryCache.__init__(cache, maxsize, ttl, timer, getsizeof, max_bytes=max_bytes)
     return cache
 

@@ -3,7 +3,7 @@
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -233,7 +233,7 @@ class Cache:
 class Memory:
     """The native half of `MemoryCache`."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Memory: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def get(self, key: Any, default: Any = None) -> Any:
         """The value stored under a key, or ``default``."""
 
@@ -321,7 +321,7 @@ class Memo:
         ttl: Any,
         typed: bool,
         info: Callable[[int, int, int | None, int], Any],
-    ) -> Memo: ...
+    ) -> Self: ...
     def cache_info(self) -> Any:
         """How often the function was spared, and how often it ran."""
 
@@ -332,7 +332,7 @@ class Memo:
     def __copy__(self) -> Memo: ...
     def __deepcopy__(self, _memo: Any) -> Memo: ...
 
-@disjoint_base
+@final
 class Memoised(Memo):
     """A memoised function, to be called."""
 
