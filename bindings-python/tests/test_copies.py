@@ -57,7 +57,7 @@ def test_hits_share_one_value(cache: CacheService) -> None:
         assert (await cache.aget_or_fetch_many(["k"], 60, refuse_many))["k"] is first
 
     asyncio.run(main())
-    assert cache.stats().hits_l1 == 14
+    assert cache.stats().hits_l1 == 13
 
 
 def test_text_and_its_bytes_have_copies_of_their_own_that_die_together(cache: CacheService) -> None:

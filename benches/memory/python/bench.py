@@ -27,7 +27,7 @@ import lru
 from scrubjay import CacheService, MemoryCache, memoize
 
 SCALE = float(os.environ.get("SCALE", "1"))
-ROUNDS = max(5, round(15 * min(SCALE, 1)))
+ROUNDS = max(7, round(41 * min(SCALE, 1)))
 KEYS = 1_000
 ROOM = 4 * KEYS
 TTL = 3600
@@ -41,7 +41,7 @@ Check = Callable[[Any, str], bool]
 Subject = tuple[str, Loop, int]
 """A name, the loop, and how many keys it is given at SCALE=1: slow peers get fewer."""
 
-FAST, SLOW, SLOWEST = 200_000, 20_000, 4_000
+FAST, SLOW, SLOWEST = 60_000, 6_000, 2_000
 
 
 def holds(last: Any, key: str) -> bool:

@@ -105,10 +105,12 @@ class MemoryCache(Memory, MutableMapping[K, V]):
                 self._restore(key, value, life)
 
 
-@reprlib.recursive_repr()
-def _shown(cache: MemoryCache[Any, Any]) -> str:
+def _show(cache: MemoryCache[Any, Any]) -> str:
     name = type(cache).__name__
     return f"{name}({dict(cache.items())!r}, maxsize={cache.maxsize!r}, currsize={cache.currsize!r})"
+
+
+_shown: Callable[[MemoryCache[Any, Any]], str] = reprlib.recursive_repr()(_show)
 
 
 class _Values(ValuesView[V]):
