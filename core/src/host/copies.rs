@@ -21,7 +21,7 @@ impl Language {
             Language::Node => (240, 40, 10),
             // A struct is 2.3 times its text; the garbage collector lets the heap grow to as much again and more. Go
             // does not keep what is heavier than that: an any is 6.3 times its text.
-            Language::Go => (500, 60, 20),
+            Language::Go => (500, 60, 30),
         };
         let tenths = if is_raw { raw } else { json };
         (encoded as u64).saturating_mul(tenths) / 10 + entry
