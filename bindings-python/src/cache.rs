@@ -14,9 +14,9 @@ use crate::answer::{self, miss, undecodable};
 use crate::args;
 use crate::batch::{self, Batch};
 use crate::errors::{error, raised, type_name};
+use crate::memo::{self, Opened};
 use crate::stats::Stats;
 use crate::turn::Turn;
-use crate::memo::{self, Opened};
 use crate::{aio, blocking, decode, encode, held, weight};
 
 /// What `get_or_fetch` calls its failures.
@@ -87,7 +87,9 @@ impl Cache {
 
     fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         let core = host::Cache::open(&args::options(options)?).map_err(|error| raised(py, &error))?;
-        self.opened.set(Opened::new(core)).map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
+        self.opened
+            .set(Opened::new(core))
+            .map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
     }
 
     /// The value stored under a key, or `default`.
@@ -198,7 +200,8 @@ impl Cache {
         let objects = args::key_objects("get_many", keys)?;
         let held: Vec<_> = objects.iter().map(|key| opened.copy_of(key)).collect();
         let missing: Vec<_> = objects.iter().zip(&held).filter(|(_, held)| held.is_none()).collect();
-        let missing = missing.into_iter().map(|(key, _)| args::key("get_many", key)).collect::<PyResult<Vec<_>>>()?;
+        let missing =
+            missing.into_iter().map(|(key, _)| args::key("get_many", key)).collect::<PyResult<Vec<_>>>()?;
         let mut answers = Vec::new();
         if !missing.is_empty() || objects.is_empty() {
             match blocking::call(py, |queue, token| core.get_many(&missing, queue, token))? {

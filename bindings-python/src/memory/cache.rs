@@ -169,10 +169,17 @@ impl Opened {
     }
 
     /// What a value counts, and weighs for the core.
-    fn size(&self, slf: &Bound<'_, Memory>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
+    fn size(
+        &self,
+        slf: &Bound<'_, Memory>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<(u64, u64)> {
         let size = match &self.sizes {
             Sizes::One => return Ok((1, 1)),
-            Sizes::Estimated => return Ok((1, estimate(key)?.saturating_add(estimate(value)?).saturating_add(OVERHEAD))),
+            Sizes::Estimated => {
+                return Ok((1, estimate(key)?.saturating_add(estimate(value)?).saturating_add(OVERHEAD)));
+            }
             Sizes::Of(callable) => callable.bind(slf.py()).call1((value,))?,
             Sizes::Method => slf.call_method1(intern!(slf.py(), "getsizeof"), (value,))?,
         };
@@ -284,17 +291,26 @@ impl Memory {
             })
         };
         let method = !slf.get_type().is(&py.get_type::<Memory>())
-            && !slf.get_type().getattr(intern!(py, "getsizeof"))?.is(&py.get_type::<Memory>().getattr(intern!(py, "getsizeof"))?);
+            && !slf
+                .get_type()
+                .getattr(intern!(py, "getsizeof"))?
+                .is(&py.get_type::<Memory>().getattr(intern!(py, "getsizeof"))?);
         let weighs = getsizeof.is_some() || method;
         let count = match (maxsize.is_none(), weighs) {
-            (true, true) => return Err(refused("maxsize must be given with getsizeof: it is the bound of the sizes".to_owned())),
+            (true, true) => {
+                return Err(refused(
+                    "maxsize must be given with getsizeof: it is the bound of the sizes".to_owned(),
+                ));
+            }
             (true, false) => None,
             (false, true) => Some(most("maxsize", &maxsize, MOST_BYTES)?),
             (false, false) => Some(most("maxsize", &maxsize, MOST_ENTRIES)?),
         };
         let bytes = max_bytes.as_ref().map(|bytes| most("max_bytes", bytes, MOST_BYTES)).transpose()?;
         if weighs && bytes.is_some() {
-            return Err(refused("max_bytes must not be given with getsizeof: sizes have one bound, maxsize".to_owned()));
+            return Err(refused(
+                "max_bytes must not be given with getsizeof: sizes have one bound, maxsize".to_owned(),
+            ));
         }
         let sizes = match getsizeof {
             Some(callable) => Sizes::Of(callable.unbind()),
@@ -330,7 +346,11 @@ impl Memory {
 
     /// The value stored under a key, or `default`.
     #[pyo3(signature = (key, default=None))]
-    fn get<'py>(&self, key: &Bound<'py, PyAny>, default: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn get<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(self.opened(key.py(), "get")?.read(key)?.or(default))
     }
 
@@ -397,7 +417,12 @@ impl Memory {
     }
 
     /// Stores an entry of `_lives`.
-    fn _restore(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, life: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn _restore(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        life: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let opened = slf.get().opened(slf.py(), "set")?;
         match opened.timer {
             Some(_) => opened.put(slf, key, value, NEVER_MS, Some(life.clone().unbind()), true),

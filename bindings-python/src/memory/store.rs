@@ -10,7 +10,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use scrubjay_core::host::{self, SlotRef, Slots};
 
-
 use crate::errors;
 use crate::guarded::Guarded;
 use crate::map::{Entry, Found, Map, Search, Walk};
@@ -351,7 +350,10 @@ impl Store {
     }
 
     /// For the garbage collector.
-    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>) -> Result<(), pyo3::PyTraverseError> {
+    pub(crate) fn traverse(
+        &self,
+        mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>,
+    ) -> Result<(), pyo3::PyTraverseError> {
         let visited = self.state.try_with(|state| {
             for entry in state.map.iter() {
                 visit(&entry.key)?;
