@@ -105,6 +105,30 @@ test-dist: ## what is packed, installed as its users do; without link-time optim
 	@$(MAKE) dist PROFILE=release
 	@tests/dist/run.sh
 
+# --- benchmarks ---
+
+# Benchmarks do the full work unless SCALE is given.
+BENCH_SCALE = $(if $(filter file,$(origin SCALE)),1,$(SCALE))
+BENCH_CARGO = cargo build --quiet --locked --release --manifest-path benches/Cargo.toml --target-dir $(BENCH_TARGET)
+BENCH_TARGET = $(or $(CARGO_TARGET_DIR),$(TARGET))
+# `make hitratio TRACE=<file>` or TRACES=<folder>; without either the synthetic set, with SYNTHETIC=all or
+# SYNTHETIC=drift,loop (say) that too.
+TRACE ?=
+TRACES ?=
+SYNTHETIC ?=
+# Sizes in % of the footprint, the format if it is not to be guessed, replays at a time, repeats of what is random.
+SIZES ?= 0.1%,1%,10%
+FORMAT ?=
+JOBS ?=
+REPEATS ?=
+
+.PHONY: hitratio
+hitratio: ## hit ratios on TRACE=<file>, TRACES=<folder> or synthetic requests, ours and others' [SIZES=0.1%,1%,10%]
+	@$(BENCH_CARGO) -p scrubjay-bench-hitratio
+	@SCALE=$(BENCH_SCALE) $(BENCH_TARGET)/release/scrubjay-bench-hitratio --out $(TARGET)/bench --sizes '$(SIZES)' \
+		$(if $(FORMAT),--format '$(FORMAT)') $(if $(JOBS),--jobs $(JOBS)) $(if $(REPEATS),--repeats $(REPEATS)) \
+		$(if $(TRACES),--folder '$(TRACES)') $(if $(SYNTHETIC),--synthetic '$(SYNTHETIC)') $(if $(TRACE),'$(TRACE)')
+
 # --- what they need ---
 
 .PHONY: python
