@@ -100,23 +100,37 @@ fn scans(mut random: Random) -> Box<dyn FnMut() -> u64> {
 
 /// Zipf 1.0 whose hottest key changes every 10 requests: popularity wanders through the keys.
 fn drift(mut random: Random) -> Box<dyn FnMut() -> u64> {
+    const EVERY: u64 = 10;
     let zipf = Zipf::new(KEYS, 1.0);
     let mut number = counter(0);
-    Box::new(move || number() / DRIFT_EVERY + popular(&zipf, &mut random))
+    Box::new(move || number() / EVERY + popular(&zipf, &mut random))
 }
-const DRIFT_EVERY: u64 = 10;
 
-/// Four of five requests repeat an earlier one, the nearer the likelier; the others are for new keys.
+/// One request of five is for a new key; the others are for one of the newest, the newer the likelier.
 fn recency(mut random: Random) -> Box<dyn FnMut() -> u64> {
     const NEW: f64 = 0.2;
-    let back = Zipf::new(KEYS, 1.2);
-    let mut history: Vec<u64> = Vec::new();
-    let mut fresh = counter(0);
+    let age = Zipf::new(KEYS, 1.0);
+    let mut newest = 0_u64;
     Box::new(move || {
-        let distance = back.draw(&mut random) as usize;
-        let repeated = history.len().checked_sub(1 + distance).map(|at| history[at]);
-        let key = repeated.filter(|_| random.unit() >= NEW).unwrap_or_else(&mut fresh);
-        history.push(key);
-        key
+        let old = newest.checked_sub(popular(&age, &mut random));
+        old.filter(|_| random.unit() >= NEW).unwrap_or_else(|| {
+            newest += 1;
+            newest
+        })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_the_same_each_time_and_has_repeats() {
+        for kind in KINDS {
+            let (one, other) = (make(kind, 0.002), make(kind, 0.002));
+            assert_eq!(one.requests, other.requests, "{kind}");
+            assert_eq!(one.requests.len(), 6_000, "{kind}");
+            assert!(kind == "loop" || one.keys < 6_000, "{kind}");
+        }
+    }
 }
