@@ -9,6 +9,7 @@ use napi::sys;
 
 use crate::cache::Cache;
 use crate::host::HostRef;
+use crate::slots::Keeper;
 use crate::template::ParsedTemplate;
 
 /// A handle to a JavaScript value; null stands for `undefined` where one is returned.
@@ -29,6 +30,8 @@ pub enum Handle {
     Host(HostRef),
     /// An open cache.
     Cache(Cache),
+    /// The core's side of a memory cache.
+    Slots(Keeper),
     /// A parsed template of keys.
     Template(ParsedTemplate),
 }
@@ -266,6 +269,35 @@ impl Js {
                 element
             })
             .collect()
+    }
+
+    /// An `ArrayBuffer` over `length` bytes at `base`, which `owner` keeps where they are and in which every byte may be
+    /// read and written at any time. None where Node allows no such buffer.
+    pub fn window<T: Send + 'static>(self, owner: T, base: *const u8, length: usize) -> Option<Value> {
+        unsafe extern "C" fn finalize<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+            // SAFETY: `owner` is the box below, and Node-API finalizes it once, after the buffer is gone or detached.
+            drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+        }
+        let owner = Box::into_raw(Box::new(owner));
+        let mut value = UNDEFINED;
+        // SAFETY: the memory is there until `finalize`, and made of atomics: that JavaScript writes into it is expected
+        // by all who read it. `value` is writable.
+        let status = unsafe {
+            sys::napi_create_external_arraybuffer(
+                self.env,
+                base.cast_mut().cast(),
+                length,
+                Some(finalize::<T>),
+                owner.cast(),
+                &mut value,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: no buffer was made, so nobody else will free the owner.
+            drop(unsafe { Box::from_raw(owner) });
+            return None;
+        }
+        Some(value)
     }
 
     /// Gives `handle` to JavaScript.
