@@ -107,7 +107,7 @@ impl Item {
             ..plain(status)
         };
         match answer {
-            Answer::Hit { value, lease } => with(SJ_HIT, value, lease),
+            Answer::Hit { value, lease, .. } => with(SJ_HIT, value, lease),
             Answer::Stale { value, lease } => with(SJ_STALE, value, lease),
             Answer::Lead(lease) => Item { lease: lease.into_id(), ..plain(SJ_LEAD) },
             Answer::Miss => plain(SJ_MISS),

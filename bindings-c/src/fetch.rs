@@ -194,10 +194,12 @@ fn get_or_fetch(
     fetch: impl FnOnce(*mut sj_fetch) -> i32,
 ) -> Result<(i32, Value), Error> {
     match waited(cache, |cache, queue, token| cache.begin(key, o, queue, token))? {
-        Answer::Hit { value, lease: None } => Ok((SJ_HIT, value)),
+        Answer::Hit { value, lease: None, .. } => Ok((SJ_HIT, value)),
         Answer::Stale { value, lease: None } => Ok((SJ_STALE, value)),
         // Drawn to refresh it ahead of its end: what was there is good even if that fails.
-        Answer::Hit { value, lease: Some(lease) } => Ok(lead(cache, lease, o, fetch).unwrap_or((SJ_HIT, value))),
+        Answer::Hit { value, lease: Some(lease), .. } => {
+            Ok(lead(cache, lease, o, fetch).unwrap_or((SJ_HIT, value)))
+        }
         Answer::Stale { value, lease: Some(lease) } => {
             Ok(lead(cache, lease, o, fetch).unwrap_or((SJ_STALE, value)))
         }
@@ -357,7 +359,7 @@ impl Many<'_> {
         let (kept, lease) = match answer {
             Answer::Lead(lease) => (Answer::Miss, Some(Some(lease))),
             Answer::Bypass => (Answer::Miss, Some(None)),
-            Answer::Hit { value, lease } => (Answer::Hit { value, lease: None }, lease.map(Some)),
+            Answer::Hit { value, lease, copy } => (Answer::Hit { value, lease: None, copy }, lease.map(Some)),
             Answer::Stale { value, lease } => (Answer::Stale { value, lease: None }, lease.map(Some)),
             answer => (answer, None),
         };
@@ -399,7 +401,7 @@ impl Many<'_> {
             let was_there = matches!(self.answers[index], Answer::Hit { .. } | Answer::Stale { .. });
             match settled {
                 Ok((SJ_STALE, value)) => self.answers[index] = Answer::Stale { value, lease: None },
-                Ok((_, value)) => self.answers[index] = Answer::Hit { value, lease: None },
+                Ok((_, value)) => self.answers[index] = Answer::Hit { value, lease: None, copy: None },
                 Err(_) if was_there => {}
                 Err(error) => self.answers[index] = Answer::Failed(error),
             }

@@ -54,7 +54,7 @@ pub fn step(js: Js, operation: &str, step: scrubjay_core::Result<Step>) -> Value
 /// One answer.
 pub fn answer(js: Js, answer: Answer) -> Value {
     match answer {
-        Answer::Hit { value, lease } | Answer::Stale { value, lease } => hit(js, &value, lease),
+        Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => hit(js, &value, lease),
         Answer::Miss => js.undefined(),
         Answer::Lead(lease) => js.array(&[js.int(LEAD), lease_number(js, lease)]),
         Answer::Bypass => js.array(&[js.int(BYPASS)]),

@@ -47,7 +47,7 @@ pub fn peek(js: Js, [this, key, ..]: Arguments) -> Value {
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "get"));
     match cache(js, this).core.peek(key) {
-        Ok(Some(value)) => payload(js, &value),
+        Ok(Some((value, _))) => payload(js, &value),
         Ok(None) => UNDEFINED,
         Err(error) => failure(js, &error),
     }

@@ -52,7 +52,7 @@ pub(crate) fn undecodable(py: Python<'_>) -> Bound<'_, PyAny> {
 /// [`Failure`](errors::Failure).
 pub(crate) fn object<'py>(py: Python<'py>, cache: &host::Cache, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
     match answer {
-        Answer::Hit { value, lease } | Answer::Stale { value, lease } => hit(py, cache, &value, lease),
+        Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => hit(py, cache, &value, lease),
         Answer::Miss | Answer::Waiting => Ok(miss(py)),
         Answer::Lead(lease) => Turn::lead(py, cache, lease),
         Answer::Bypass => Turn::bypass(py, cache),

@@ -143,14 +143,14 @@ impl CacheService {
         let mut bypass_cache = false;
         loop {
             match self.begin(key, &put, bypass_cache).await? {
-                Answer::Hit { value, lease: None } | Answer::Stale { value, lease: None } => {
+                Answer::Hit { value, lease: None, .. } | Answer::Stale { value, lease: None } => {
                     match self.decode(key, &value) {
                         Some(decoded) => return Ok(decoded),
                         None if bypass_cache => return Err(other_type()),
                         None => bypass_cache = true,
                     }
                 }
-                Answer::Hit { value, lease: Some(lease) } | Answer::Stale { value, lease: Some(lease) } => {
+                Answer::Hit { value, lease: Some(lease), .. } | Answer::Stale { value, lease: Some(lease) } => {
                     let fresh = self.lead(lease, put, fetch).await;
                     return match (fresh, self.decode(key, &value)) {
                         // The refresh ahead of the expiry failed: what was there is still good.

@@ -45,6 +45,9 @@ pub struct Options {
     pub l1_entries: Option<u64>,
     /// The largest encoded value in bytes, 1 KiB to 512 MiB. Default 8 MiB.
     pub max_value: usize,
+    /// Whether each hit decodes a value of its own, which its reader may change. Otherwise Python, Node and Go keep
+    /// the decoded value of a hit in their own memory and give it to later readers too. Default false.
+    pub isolate: bool,
     /// How long a "not found" of a fetch is remembered. Default 5 s.
     pub negative_ttl: Duration,
     /// How many fetches of this cache may run at once, 1 to 1,000,000. Default 64.
@@ -81,6 +84,7 @@ impl Default for Options {
             l1_bytes: DEFAULT_L1_BYTES,
             l1_entries: None,
             max_value: 8 << 20,
+            isolate: false,
             negative_ttl: Duration::from_secs(5),
             origin_concurrency: 64,
             codec: Codec::Json,

@@ -4,13 +4,13 @@
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::sync::{
     Arc, Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
 };
 
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::sync::{
     Arc, Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
 };
 
 /// Locks, also after a panic of another holder: every critical section of this crate leaves its data

@@ -52,6 +52,8 @@ impl Builder {
         l1_entries: Option<u64>,
         /// The largest encoded value in bytes.
         max_value: usize,
+        /// Whether each hit decodes a value of its own. A Rust cache always does.
+        isolate: bool,
         /// How long a "not found" of a fetch is remembered.
         negative_ttl: Duration,
         /// How many fetches may run at once.

@@ -200,7 +200,7 @@ impl CacheService {
         unreadable: &mut Vec<&'a str>,
     ) {
         match answer {
-            Answer::Hit { value, lease } | Answer::Stale { value, lease } => {
+            Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => {
                 match (self.decode(key.as_bytes(), &value), lease) {
                     (Some(decoded), None) => drop(out.values.insert(key.to_owned(), decoded)),
                     (old, Some(lease)) => led.push((key, Some(lease), old)),

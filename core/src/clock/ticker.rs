@@ -12,9 +12,19 @@ const PERIOD: Duration = Duration::from_millis(10);
 
 /// Something with deadlines.
 pub(crate) trait Tick: Send + Sync {
-    /// Looks at what is due. Returns whether anything is left to watch; if not, it is forgotten until it is
-    /// registered again.
-    fn tick(&self) -> bool;
+    /// Looks at what is due.
+    fn tick(&self) -> Watch;
+}
+
+/// What is left to watch after a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// Nothing: it is forgotten until it is registered again.
+    Done,
+    /// Something, for the next tick.
+    Waiting,
+    /// Something that is due already: the next tick comes at once.
+    Busy,
 }
 
 /// What the thread of one process generation watches.
@@ -58,8 +68,13 @@ impl Ticker {
             watched.append(&mut state.arrived);
             drop(state);
             note_sleep();
-            watched.retain(|tick| tick.upgrade().is_some_and(|tick| tick.tick()));
-            if !watched.is_empty() {
+            let mut busy = false;
+            watched.retain(|tick| {
+                let left = tick.upgrade().map_or(Watch::Done, |tick| tick.tick());
+                busy |= left == Watch::Busy;
+                left != Watch::Done
+            });
+            if !watched.is_empty() && !busy {
                 std::thread::sleep(PERIOD);
             }
         }

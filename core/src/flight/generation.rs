@@ -1,11 +1,11 @@
 //! The tiers of one cache object, made anew in a forked child.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::tiers::Tiers;
 use crate::error::Result;
-use crate::host::fork_generation;
+use crate::host::{Language, fork_generation};
 use crate::options::Options;
 
 /// What a cache object holds: its options, and the tiers of this process. A child of a fork starts with empty
@@ -13,6 +13,8 @@ use crate::options::Options;
 /// by a thread that does not exist any more.
 pub(crate) struct Generations {
     options: Options,
+    /// For whom decoded copies are granted.
+    copies: OnceLock<Language>,
     current: AtomicPtr<Made>,
 }
 
@@ -24,7 +26,18 @@ struct Made {
 impl Generations {
     pub fn new(options: Options) -> Result<Self> {
         let made = Made { generation: fork_generation(), tiers: Tiers::open(options.clone())? };
-        Ok(Generations { options, current: AtomicPtr::new(Box::into_raw(Box::new(made))) })
+        Ok(Generations {
+            options,
+            copies: OnceLock::new(),
+            current: AtomicPtr::new(Box::into_raw(Box::new(made))),
+        })
+    }
+
+    /// Has these tiers, and those of later processes, grant copies.
+    pub fn keep_copies(&self, language: Language) {
+        // The first language stays: a cache object belongs to one host.
+        let language = *self.copies.get_or_init(|| language);
+        self.tiers().keep_copies(language);
     }
 
     /// The tiers of this process.
@@ -40,6 +53,9 @@ impl Generations {
             }
             // The options were good when the cache was opened: a file that has gone since is the one cause.
             let tiers = Tiers::open(self.options.clone()).unwrap_or_else(|_| Tiers::closed(&self.options));
+            if let Some(language) = self.copies.get() {
+                tiers.keep_copies(*language);
+            }
             let fresh = Box::into_raw(Box::new(Made { generation, tiers }));
             match self.current.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
                 // The parent's tiers are leaked.

@@ -7,7 +7,7 @@ use super::record::{Record, admit};
 use super::shared::Loaded;
 use super::sink::Reply;
 use super::table::{Flight, Join, Joining, Put, Waiter};
-use super::tiers::{Tiers, waiter};
+use super::tiers::{REFRESH_LOADS, Tiers, waiter};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
@@ -68,11 +68,11 @@ impl Tiers {
         if o.bypass_cache {
             return None;
         }
-        let record = self.fresh(key)?;
+        let (record, copy) = self.fresh_to_copy(key)?;
         let answer = self.answer_with(&record)?;
         self.counters.hits_l1.add(1);
         Some(match answer {
-            Answer::Hit { value, .. } => Answer::Hit { value, lease: self.draw(key, &record, put, o) },
+            Answer::Hit { value, .. } => Answer::Hit { value, lease: self.draw(key, &record, put, o), copy },
             answer => answer,
         })
     }
@@ -116,7 +116,7 @@ impl Tiers {
         if record.negative {
             return Some(Answer::Failed(Error::not_found()));
         }
-        self.value_of(record).map(|value| Answer::Hit { value, lease: None })
+        self.value_of(record).map(|value| Answer::Hit { value, lease: None, copy: None })
     }
 
     /// Draws whether this caller refreshes the value ahead of its expiry (XFetch: the nearer the end and the
@@ -126,12 +126,11 @@ impl Tiers {
             return None;
         }
         let left = record.expires.saturating_sub(self.clock.now_ms());
-        // Beyond 40 load times the draw cannot be won with a 53-bit random number.
-        if left > u64::from(record.load_ms) * 40 {
+        if left > u64::from(record.load_ms) * REFRESH_LOADS {
             return None;
         }
         let random = 1.0 - rand::random::<f64>();
-        #[expect(clippy::cast_precision_loss, reason = "at most 40 load times")]
+        #[expect(clippy::cast_precision_loss, reason = "a few load times")]
         let won = -f64::from(record.load_ms) * random.ln() >= left as f64;
         if !won {
             return None;
@@ -206,7 +205,7 @@ impl Tiers {
                 self.keep(key, &self.lived(stored, ttl.unwrap_or(ended.put.ttl), took), ended.ticket);
             }
         })?;
-        self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None });
+        self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
         Ok(write_receipt())
     }
 

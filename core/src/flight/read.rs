@@ -9,23 +9,25 @@ use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, Payload, Step};
 use crate::key;
+use crate::memory::Copy;
 
 impl Tiers {
     /// What memory can answer now, alone.
-    pub fn peek(&self, key: &[u8]) -> Result<Option<Payload>> {
+    pub fn peek(&self, key: &[u8]) -> Result<Option<(Payload, Option<Copy>)>> {
         self.check_open("get")?;
         key::check(key, "get")?;
-        let Some(record) = self.fresh(key) else { return Ok(None) };
-        Ok(self.value_of(&record))
+        let Some((record, copy)) = self.fresh_to_copy(key) else { return Ok(None) };
+        self.counters.hits_l1.add(1);
+        Ok(self.value_of(&record).map(|value| (value, copy)))
     }
 
     /// Reads one key: `Hit` or `Miss`.
     pub fn get(&self, key: &[u8], reply: &dyn Reply) -> Result<Step> {
         self.check_open("get")?;
         key::check(key, "get")?;
-        if let Some(record) = self.fresh(key) {
+        if let Some((record, copy)) = self.fresh_to_copy(key) {
             self.counters.hits_l1.add(1);
-            return Ok(Step::Ready(self.plain(&record)));
+            return Ok(Step::Ready(self.plain(&record, copy)));
         }
         if self.shared.is_none() {
             self.counters.misses.add(1);
@@ -45,13 +47,13 @@ impl Tiers {
         let mut answers: Vec<Option<Answer>> = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            let record = self.fresh(key);
-            if record.is_some() {
+            let found = self.fresh_to_copy(key);
+            if found.is_some() {
                 self.counters.hits_l1.add(1);
             } else {
                 missing.push((index, key.to_vec()));
             }
-            answers.push(record.map(|record| self.plain(&record)));
+            answers.push(found.map(|(record, copy)| self.plain(&record, copy)));
         }
         if missing.is_empty() || self.shared.is_none() {
             self.counters.misses.add(missing.len() as u64);
@@ -93,7 +95,7 @@ impl Tiers {
                 Loaded::Fresh(record) => {
                     self.table.store(key, *ticket, || self.remember(key, &record));
                     self.counters.hits_l2.add(1);
-                    self.plain(&record)
+                    self.plain(&record, None)
                 }
                 Loaded::Stale(_) | Loaded::Absent | Loaded::Foreign | Loaded::Unreachable => {
                     self.counters.misses.add(1);
@@ -105,8 +107,8 @@ impl Tiers {
     }
 
     /// The answer to a plain read: a remembered "not found" is a miss.
-    fn plain(&self, record: &Record) -> Answer {
-        self.value_of(record).map_or(Answer::Miss, |value| Answer::Hit { value, lease: None })
+    fn plain(&self, record: &Record, copy: Option<Copy>) -> Answer {
+        self.value_of(record).map_or(Answer::Miss, |value| Answer::Hit { value, lease: None, copy })
     }
 
     /// The value for a host; none for a remembered "not found", or for what does not decode.

@@ -1,19 +1,24 @@
 //! The tiers of one cache in one process, put together: memory, the shared tier, and the flights between them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use super::record::{Record, millis};
 use super::shared::Shared;
 use super::sink::{Reply, Sink};
 use super::table::{Ended, Table, Timeouts, Waiter};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Watch};
+use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, Receipt, Step, process};
-use crate::memory::MemoryCache;
+use crate::host::{Answer, Language, Receipt, Step, process};
+use crate::memory::{Copy, MemoryCache, SlotTable};
 use crate::options::Options;
 use crate::stats::{Counters, Stats};
+
+/// A refresh ahead of the expiry is drawn within so many load times of it: earlier, with a chance of one in a hundred
+/// million million.
+pub(super) const REFRESH_LOADS: u64 = 32;
 
 /// How long `close` waits for invalidations on their way.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -26,6 +31,8 @@ pub(crate) struct Tiers {
     pub shared: Option<Shared>,
     pub table: Arc<Table<Record>>,
     pub counters: Arc<Counters>,
+    /// For whom decoded copies are granted.
+    copies: OnceLock<Language>,
     closed: AtomicBool,
     watched: AtomicBool,
     me: Weak<Tiers>,
@@ -70,6 +77,7 @@ impl Tiers {
             memory,
             shared,
             counters,
+            copies: OnceLock::new(),
             closed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             me: me.clone(),
@@ -97,6 +105,37 @@ impl Tiers {
     /// What memory may answer with now.
     pub fn fresh(&self, key: &[u8]) -> Option<Record> {
         self.remembered(key).filter(|record| record.fresh_until > self.clock.now_ms())
+    }
+
+    /// Has decoded copies granted from now on, if there is a memory tier for them.
+    pub fn keep_copies(&self, language: Language) {
+        if !self.options.isolate && self.memory.as_ref().is_some_and(MemoryCache::attach_host) {
+            // The first language stays: a cache object belongs to one host.
+            self.copies.get_or_init(|| language);
+        }
+    }
+
+    /// What hosts read directly.
+    pub fn slot_table(&self) -> Option<&SlotTable> {
+        self.copies.get()?;
+        self.memory.as_ref()?.host_table()
+    }
+
+    /// What memory may answer with now, and leave to copy it.
+    pub fn fresh_to_copy(&self, key: &[u8]) -> Option<(Record, Option<Copy>)> {
+        let Some(language) = self.copies.get() else { return self.fresh(key).map(|record| (record, None)) };
+        let found = self.memory.as_ref()?.get_to_copy(key, |record| {
+            let weight = language.copy_weight(record.bytes.len(), record.codec == Codec::Raw);
+            (!record.negative).then(|| (self.copied_until(record), weight))
+        });
+        found.filter(|(record, _)| record.fresh_until > self.clock.now_ms())
+    }
+
+    /// Until when a host may answer with a copy of a record and ask nobody: until the tiers would say something else,
+    /// be it that a refresh ahead of its expiry is drawn.
+    fn copied_until(&self, record: &Record) -> u64 {
+        let ahead = if self.options.refresh_ahead { u64::from(record.load_ms) * REFRESH_LOADS } else { 0 };
+        record.fresh_until.min(record.expires.saturating_sub(ahead))
     }
 
     /// Puts a record into memory. Called under the lock of its shard of the flight table.
@@ -235,13 +274,16 @@ impl Tiers {
 }
 
 impl clock::Tick for Tiers {
-    fn tick(&self) -> bool {
+    fn tick(&self) -> Watch {
         if self.turn_over() {
-            return true;
+            return Watch::Waiting;
         }
         self.watched.store(false, Ordering::SeqCst);
         // A flight begun between the look and the store would have found us still watching.
-        self.table.has_flights() && !self.watched.swap(true, Ordering::SeqCst)
+        if self.table.has_flights() && !self.watched.swap(true, Ordering::SeqCst) {
+            return Watch::Waiting;
+        }
+        Watch::Done
     }
 }
 

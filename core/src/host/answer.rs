@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind};
 use crate::flight::Lease;
+use crate::memory::Copy;
 use crate::options::Ttl;
 
 /// Encoded bytes and the codec they are in. A host gives and gets only [`Codec::Raw`] and
@@ -64,6 +65,9 @@ pub enum Answer {
         value: Payload,
         /// Present when this caller was drawn to refresh the value ahead of its expiry.
         lease: Option<Lease>,
+        /// Leave to keep the decoded value and to answer later hits with it: see [`Table`](super::Table). What the copy
+        /// weighs is counted already; one that is not kept costs only room.
+        copy: Option<Copy>,
     },
     /// A value past its time, served because nothing better can be had.
     Stale {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::answer::{FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
+use super::copies::Language;
 use super::queue::Queue;
 use crate::error::Result;
 use crate::flight::{Generations, QueueReply, Tiers};
+use crate::memory::{Copy, SlotRef, SlotTable, Table};
 use crate::options::Options;
 use crate::stats::Stats;
 
@@ -32,9 +34,46 @@ impl Cache {
         self.0.tiers()
     }
 
-    /// What memory can answer with now; never pending.
-    pub fn peek(&self, key: &[u8]) -> Result<Option<Payload>> {
+    /// What memory can answer with now, and leave to copy it; never pending.
+    pub fn peek(&self, key: &[u8]) -> Result<Option<(Payload, Option<Copy>)>> {
         self.tiers().peek(key)
+    }
+
+    /// The host will keep decoded copies of what its hits give it, and answer by itself while they are good. To be
+    /// called once, before any other call. With the option `isolate` no copies are ever granted.
+    pub fn keep_copies(&self, language: Language) {
+        self.0.keep_copies(language);
+    }
+
+    /// The slot table by which a copy's life is told; none where no copies are granted. Valid as long as this object
+    /// and this process: a forked child has another one (see [`fork_generation`](super::fork_generation)).
+    pub fn table(&self) -> Option<Table> {
+        self.tiers().slot_table().map(SlotTable::view)
+    }
+
+    /// The time, in milliseconds of the slot table.
+    pub fn now(&self) -> u32 {
+        let tiers = self.tiers();
+        tiers.slot_table().map_or(0, |table| table.time(tiers.clock.now_ms()))
+    }
+
+    /// Adds to `gone` at most `max` of the copies that have died since the last call. Returns how many. A slot named
+    /// there may have been given away again: its generation tells.
+    pub fn drain_copies(&self, max: usize, gone: &mut Vec<SlotRef>) -> usize {
+        self.tiers().slot_table().map_or(0, |table| table.drain(max, gone))
+    }
+
+    /// Has `wake` called, on a thread of the core and with no lock held, when copies have died since the last drain.
+    /// Only the first call in a process counts.
+    pub fn on_gone(&self, wake: impl Fn() + Send + Sync + 'static) {
+        if let Some(table) = self.tiers().slot_table() {
+            table.on_gone(Box::new(wake));
+        }
+    }
+
+    /// Counts hits that were served from copies.
+    pub fn note_hits(&self, hits: u64) {
+        self.tiers().counters.hits_l1.add(hits);
     }
 
     /// Reads one key: `Hit` or `Miss`.

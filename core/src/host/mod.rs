@@ -21,6 +21,7 @@
 
 mod answer;
 mod cache;
+mod copies;
 mod error_ref;
 mod process;
 mod queue;
@@ -30,6 +31,7 @@ pub use answer::{
     Answer, Completion, ConsistencyToken, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value,
 };
 pub use cache::Cache;
+pub use copies::Language;
 pub use error_ref::{ErrorRef, take_released_errors};
 pub use process::{fork_generation, shutdown};
 #[cfg(all(test, feature = "shuttle"))]
@@ -37,6 +39,7 @@ pub(crate) use queue::Mutant;
 pub use queue::Queue;
 
 pub use crate::flight::Lease;
+pub use crate::memory::{Copy, MemoryStats, SlotRef, Slots, TABLE_HEADER, TABLE_STRIDE, Table};
 pub use crate::options::Ttl;
 
 pub(crate) use process::process;

@@ -72,7 +72,7 @@ impl Bound {
     }
 
     /// Gives back `out` and takes `add`, if that keeps the bound.
-    fn exchange(&self, out: u64, add: u64) -> bool {
+    pub fn exchange(&self, out: u64, add: u64) -> bool {
         if add <= out {
             self.give_back(out - add);
             return true;

@@ -4,9 +4,9 @@ use std::hash::Hash;
 use std::sync::LazyLock;
 
 use super::MemoryCache;
-use super::budget::Budget;
-use super::entry::{EvictReason, heap_bytes};
-use super::store::{Listener, Store, Weigher};
+use super::departed::{EvictReason, heap_bytes};
+use super::record::Record;
+use super::store::{Listener, Size, Store, Weigher};
 use crate::clock::Clock;
 use crate::options::DEFAULT_L1_BYTES;
 
@@ -148,20 +148,27 @@ impl<V, K> MemoryCacheBuilder<V, K> {
         let max_bytes = self.max_bytes.unwrap_or(default_bytes);
         let max_entries = self.max_entries.unwrap_or(u64::MAX);
         let weigher = self.weigher.unwrap_or_else(|| Box::new(|_, value| heap_bytes(value)));
-        let shards = shards(max_bytes, max_entries);
-        let budget = Budget::new(max_bytes, max_entries);
-        MemoryCache { store: Store::new(budget, shards, self.clock, weigher, self.listener) }
+        let slots = max_entries.min(max_bytes / Record::<V, K>::weight_with(0));
+        let size =
+            Size { max_bytes, max_entries, shards: shards(max_bytes, max_entries), slots, is_indexed: true };
+        MemoryCache { store: Store::new(&size, self.clock, weigher, self.listener) }
     }
 }
 
-/// Four shards a core keep writers apart; fewer where a shard would be so small that its own evictions were
-/// far from those of the whole.
-fn shards(max_bytes: u64, max_entries: u64) -> usize {
-    const MOST: u64 = 64;
+/// Four shards a core keep writers apart, and more of them keep each so small that its index grows in no time. Fewer
+/// where a shard would be so small that its own evictions were far from those of the whole.
+pub(super) fn shards(max_bytes: u64, max_entries: u64) -> usize {
+    const MOST: u64 = 1 << 10;
+    /// What one has at least.
     const BYTES: u64 = 1 << 20;
-    const ENTRIES: u64 = 1 << 10;
+    const ENTRIES: u64 = 1 << 12;
+    /// Beyond this there is one more.
+    const FULL_BYTES: u64 = 16 << 20;
+    const FULL_ENTRIES: u64 = 1 << 16;
     static CORES: LazyLock<u64> =
         LazyLock::new(|| std::thread::available_parallelism().map_or(4, |cores| cores.get() as u64));
-    let wanted = CORES.saturating_mul(4).min(max_bytes / BYTES).min(max_entries / ENTRIES).clamp(1, MOST);
-    1 << wanted.ilog2()
+    let for_size = (max_bytes / FULL_BYTES).min(max_entries / FULL_ENTRIES);
+    let for_cores = CORES.saturating_mul(4).min(max_bytes / BYTES).min(max_entries / ENTRIES);
+    let shards = for_cores.max(for_size).clamp(1, MOST) as usize;
+    1 << shards.ilog2()
 }

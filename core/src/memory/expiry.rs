@@ -12,12 +12,21 @@ const LEVEL_BITS: u32 = 6;
 const BUCKETS: usize = 1 << LEVEL_BITS;
 const MASK: u64 = BUCKETS as u64 - 1;
 const NIL: u32 = u32::MAX;
-/// The bucket of a slot that is in none.
-const NOWHERE: u16 = u16::MAX;
+/// The bucket of a slot that is in none. Zero, so that a fresh record is in none.
+const NOWHERE: u16 = 0;
+
+/// What the wheel keeps in the entries themselves.
+pub(super) trait Mortal {
+    /// When the entry in a slot dies, in milliseconds.
+    fn deadline(&self, slot: u32) -> u64;
+    /// What [`Mortal::set_bucket`] was told last, 0 at first.
+    fn bucket(&self, slot: u32) -> u16;
+    fn set_bucket(&self, slot: u32, bucket: u16);
+}
 
 #[derive(Default)]
 pub(super) struct Wheel {
-    nodes: Vec<Node>,
+    links: Vec<Links>,
     /// Made when first needed: three cover a day, ten cover all of `u64`.
     levels: Vec<Level>,
     /// Every tick up to this one has been dealt with, but for the rest of the bucket that a sweep stopped in.
@@ -30,11 +39,9 @@ pub(super) struct Wheel {
 }
 
 #[derive(Clone, Copy)]
-struct Node {
-    tick: u64,
+struct Links {
     prev: u32,
     next: u32,
-    bucket: u16,
 }
 
 struct Level {
@@ -47,31 +54,25 @@ impl Wheel {
         self.len == 0
     }
 
-    /// Links a slot that dies at `deadline`, in milliseconds. A slot that is linked moves.
-    pub fn link(&mut self, slot: u32, deadline: u64, now: u64) {
-        self.unlink(slot);
+    /// Links a slot, by its deadline. A slot that is linked must be unlinked first, by the deadline that it had.
+    pub fn link(&mut self, of: &impl Mortal, slot: u32, now: u64) {
         if self.is_empty() {
             self.cursor = self.cursor.max(now >> TICK_BITS);
         }
-        let tick = deadline.div_ceil(1 << TICK_BITS).max(self.cursor + 1);
-        if self.nodes.len() <= slot as usize {
-            self.nodes.resize(slot as usize + 1, Node { tick: 0, prev: NIL, next: NIL, bucket: NOWHERE });
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, Links { prev: NIL, next: NIL });
         }
-        self.nodes[slot as usize].tick = tick;
-        self.place(slot);
+        self.place(of, slot);
         self.len += 1;
     }
 
     /// Takes a slot out, if it is in.
-    pub fn unlink(&mut self, slot: u32) {
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
-        let bucket = std::mem::replace(&mut node.bucket, NOWHERE);
-        if bucket == NOWHERE {
-            return;
-        }
-        let Node { prev, next, .. } = *node;
+    pub fn unlink(&mut self, of: &impl Mortal, slot: u32) {
+        let Some(bucket) = of.bucket(slot).checked_sub(1) else { return };
+        of.set_bucket(slot, NOWHERE);
+        let Links { prev, next } = self.links[slot as usize];
         if next != NIL {
-            self.nodes[next as usize].prev = prev;
+            self.links[next as usize].prev = prev;
         }
         if prev == NIL {
             let (level, at) = (usize::from(bucket) / BUCKETS, usize::from(bucket) % BUCKETS);
@@ -81,14 +82,14 @@ impl Wheel {
                 level.occupied &= !(1 << at);
             }
         } else {
-            self.nodes[prev as usize].next = next;
+            self.links[prev as usize].next = next;
         }
         self.len -= 1;
     }
 
     /// Takes out one slot whose time was up at `now`. Each node looked at takes one from `budget`; none is found
     /// when it is used up, or when nothing is due.
-    pub fn pop_due(&mut self, now: u64, budget: &mut usize) -> Option<u32> {
+    pub fn pop_due(&mut self, of: &impl Mortal, now: u64, budget: &mut usize) -> Option<u32> {
         let now = now >> TICK_BITS;
         while !self.is_empty() && *budget > 0 {
             let (level, at, start) = self.next_bucket()?;
@@ -101,11 +102,12 @@ impl Wheel {
             self.cursor = self.cursor.max(if level == 0 { start - 1 } else { start });
             *budget -= 1;
             let slot = self.levels[level].heads[at];
-            self.unlink(slot);
-            if self.nodes[slot as usize].tick <= now {
+            self.unlink(of, slot);
+            // On the ground level a slot may be there because its tick had passed when it was linked.
+            if level == 0 || tick(of, slot) <= now {
                 return Some(slot);
             }
-            self.place(slot);
+            self.place(of, slot);
             self.len += 1;
         }
         None
@@ -124,8 +126,9 @@ impl Wheel {
             .min_by_key(|(_, _, start)| *start)
     }
 
-    fn place(&mut self, slot: u32) {
-        let tick = self.nodes[slot as usize].tick;
+    fn place(&mut self, of: &impl Mortal, slot: u32) {
+        // A tick that has passed comes with the next one.
+        let tick = tick(of, slot).max(self.cursor + 1);
         let highest = (tick ^ self.cursor).checked_ilog2().unwrap_or(0);
         let number = highest / LEVEL_BITS;
         let at = ((tick >> (number * LEVEL_BITS)) & MASK) as usize;
@@ -137,27 +140,77 @@ impl Wheel {
         let next = std::mem::replace(&mut level.heads[at], slot);
         level.occupied |= 1 << at;
         if next != NIL {
-            self.nodes[next as usize].prev = slot;
+            self.links[next as usize].prev = slot;
         }
-        let node = &mut self.nodes[slot as usize];
-        node.prev = NIL;
-        node.next = next;
+        self.links[slot as usize] = Links { prev: NIL, next };
         #[expect(clippy::cast_possible_truncation, reason = "at most 11 levels of 64 buckets")]
-        let bucket = (number * BUCKETS + at) as u16;
-        node.bucket = bucket;
+        let bucket = (number * BUCKETS + at + 1) as u16;
+        of.set_bucket(slot, bucket);
     }
+}
+
+/// The tick by whose end an entry is dead.
+fn tick(of: &impl Mortal, slot: u32) -> u64 {
+    of.deadline(slot).div_ceil(1 << TICK_BITS)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
 
+    /// A wheel and the entries whose deadlines it watches.
+    #[derive(Default)]
+    struct Whole {
+        wheel: Wheel,
+        entries: Entries,
+    }
+
+    #[derive(Default)]
+    struct Entries {
+        deadlines: Vec<u64>,
+        buckets: RefCell<Vec<u16>>,
+    }
+
+    impl Mortal for Entries {
+        fn deadline(&self, slot: u32) -> u64 {
+            self.deadlines[slot as usize]
+        }
+
+        fn bucket(&self, slot: u32) -> u16 {
+            self.buckets.borrow().get(slot as usize).copied().unwrap_or(0)
+        }
+
+        fn set_bucket(&self, slot: u32, bucket: u16) {
+            self.buckets.borrow_mut()[slot as usize] = bucket;
+        }
+    }
+
+    impl Whole {
+        fn link(&mut self, slot: u32, deadline: u64, now: u64) {
+            self.unlink(slot);
+            let len = self.entries.deadlines.len().max(slot as usize + 1);
+            self.entries.deadlines.resize(len, 0);
+            self.entries.buckets.borrow_mut().resize(len, 0);
+            self.entries.deadlines[slot as usize] = deadline;
+            self.wheel.link(&self.entries, slot, now);
+        }
+
+        fn unlink(&mut self, slot: u32) {
+            self.wheel.unlink(&self.entries, slot);
+        }
+
+        fn pop_due(&mut self, now: u64, budget: &mut usize) -> Option<u32> {
+            self.wheel.pop_due(&self.entries, now, budget)
+        }
+    }
+
     /// Everything due at `now`, found in steps of one.
-    fn due(wheel: &mut Wheel, now: u64) -> Vec<u32> {
+    fn due(wheel: &mut Whole, now: u64) -> Vec<u32> {
         let mut found = Vec::new();
         loop {
             let mut budget = 1;
@@ -173,7 +226,7 @@ mod tests {
 
     #[test]
     fn finds_at_the_ends_of_time() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Whole::default();
         wheel.link(0, u64::MAX, 0);
         wheel.link(1, 0, 5);
         wheel.link(2, 1, 5);
@@ -182,15 +235,15 @@ mod tests {
         assert_eq!(due(&mut wheel, 64), [1, 2]);
         assert_eq!(due(&mut wheel, 365 * 24 * 3_600_000 + 64), [3]);
         assert!(due(&mut wheel, u64::MAX - 64).is_empty());
-        assert!(!wheel.is_empty());
+        assert!(!wheel.wheel.is_empty());
         wheel.unlink(0);
         wheel.unlink(0);
-        assert!(wheel.is_empty());
+        assert!(wheel.wheel.is_empty());
     }
 
     #[test]
     fn a_sweep_of_many_that_live_on_is_bounded() {
-        let mut wheel = Wheel::default();
+        let mut wheel = Whole::default();
         let hour = 3_600_000;
         for slot in 0..10_000 {
             wheel.link(slot, hour + u64::from(slot), 0);
@@ -228,7 +281,7 @@ mod tests {
     proptest! {
         #[test]
         fn finds_all_that_is_due_and_nothing_else(start in 0..u64::MAX >> 20, ops in prop::collection::vec(op(), 1..200)) {
-            let mut wheel = Wheel::default();
+            let mut wheel = Whole::default();
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             let mut now = start;
             for op in ops {
@@ -249,7 +302,7 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(wheel.len, model.len());
+                prop_assert_eq!(wheel.wheel.len, model.len());
             }
             for slot in due(&mut wheel, now) {
                 let deadline = model.remove(&slot);
@@ -260,7 +313,7 @@ mod tests {
             now += 40_000_000_000;
             let found = due(&mut wheel, now);
             prop_assert_eq!(found, model.into_keys().collect::<Vec<_>>());
-            prop_assert!(wheel.is_empty());
+            prop_assert!(wheel.wheel.is_empty());
         }
     }
 }

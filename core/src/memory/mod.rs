@@ -1,23 +1,34 @@
 //! The memory tier: a bounded cache that answers without a system call and forgets in time.
 //!
 //! ```text
-//! MemoryCache   the face
-//!   store       shards: who locks what; insert, evict, expire
-//!     map       key → entry, concurrent
-//!     policy    who stays (S3-FIFO), with its ghost
+//! MemoryCache   the face for Rust        copies, slots   the faces for hosts that keep values themselves
+//!   store       the whole: find, insert, remove, expire; who locks what
+//!     shard     one part of it, changed under its lock
+//!     record    one entry in its slot, with its pins: readers need no lock
+//!     index     hash → slot
+//!     policy    who stays
 //!     expiry    when entries die: a timing wheel
 //!     budget    the bound of the whole
+//!     table     what hosts read directly
 //! ```
 
+mod arena;
 mod budget;
 mod builder;
-mod entry;
+mod copies;
+mod departed;
 mod expiry;
 mod ghost;
-mod map;
+mod index;
+mod orphans;
+mod pins;
 mod policy;
+mod record;
+mod shard;
+mod slots;
 mod stats;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +39,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::MemoryCacheBuilder;
-pub use entry::EvictReason;
+pub use departed::EvictReason;
+pub use slots::Slots;
 pub use stats::MemoryStats;
+pub(crate) use table::SlotTable;
+pub use table::{Copy, SlotRef, TABLE_HEADER, TABLE_STRIDE, Table};
 
 use crate::error::Result;
 use crate::options::Ttl;
@@ -63,7 +77,7 @@ use store::Store;
 /// and may use the cache. `Eq` of keys runs under a lock and must not.
 ///
 /// # After fork
-/// Entries still expire when they are read, but a child process does not collect those it inherited unread.
+/// A child process has the entries that its parent had. It collects the dead among them unread from its first `set` on.
 pub struct MemoryCache<V, K = String> {
     store: Arc<Store<V, K>>,
 }
@@ -95,7 +109,7 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.store.read(key).map(|entry| entry.value.clone())
+        self.store.read(key).map(|entry| entry.value().clone())
     }
 
     /// What `read` makes of the value under `key`, which is not cloned.
@@ -113,7 +127,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.store.read(key).map(|entry| read(&entry.value))
+        self.store.read(key).map(|entry| read(entry.value()))
     }
 
     /// Puts `value` under `key` for the time `ttl`, in the place of what was there.
@@ -152,6 +166,31 @@ where
         self.store.insert(key.to_owned(), value, deadline)
     }
 
+    /// A clone of the value under `key`, noted and counted, and leave for a host to keep a decoded copy of it.
+    /// `terms` says until when, by the cache's clock, and what the copy weighs.
+    pub(crate) fn get_to_copy<Q>(
+        &self,
+        key: &Q,
+        terms: impl FnOnce(&V) -> Option<(u64, u64)>,
+    ) -> Option<(V, Option<Copy>)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.store.read_to_copy(key, terms).map(|(found, copy)| (found.value().clone(), copy))
+    }
+
+    /// Makes the slot table, from which a host answers by itself. False where there is no address space for it.
+    pub(crate) fn attach_host(&self) -> bool {
+        self.store.attach_host()
+    }
+
+    /// The slot table, if one was attached.
+    pub(crate) fn host_table(&self) -> Option<&SlotTable> {
+        self.store.host.get()
+    }
+
     /// Takes the value under `key` out of the cache; it is cloned only where a reader looks at it this moment.
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
@@ -159,11 +198,7 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        let entry = self.store.remove(key)?;
-        Some(match Arc::try_unwrap(entry) {
-            Ok(entry) => entry.value,
-            Err(shared) => shared.value.clone(),
-        })
+        self.store.remove(key)
     }
 
     /// Whether there is a value under `key`. This is no use of it, and counts neither as hit nor as miss.

@@ -1,13 +1,9 @@
 //! Who stays: S3-FIFO. New entries pass through a small queue; what is used there moves on to the main queue, the
 //! rest is evicted and remembered in the ghost; what comes back while remembered enters the main queue at once.
 //! The main queue is a clock: an entry that was used goes round again, one use less.
-//!
-//! One `Policy` belongs to one shard of the store and is used under its lock. It owns the slots: an entry's
-//! slot is its number here and in the wheel.
 
 use std::sync::Arc;
 
-use super::entry::Entry;
 use super::ghost::Ghost;
 
 pub(super) const NIL: u32 = u32::MAX;
@@ -18,23 +14,43 @@ const SMALL_PART: u64 = 10;
 /// After so many entries that were used, one is evicted all the same.
 const MAX_STEPS: u32 = 4096;
 
-pub(super) struct Policy<V, K> {
-    slots: Vec<Slot<V, K>>,
-    /// The first of the free slots, chained by `next`.
-    free: u32,
+/// What the policy asks of the entries.
+pub(super) trait Residents {
+    fn uses(&self, slot: u32) -> u8;
+    fn set_uses(&self, slot: u32, uses: u8);
+    fn weight(&self, slot: u32) -> u64;
+    fn hash(&self, slot: u32) -> u32;
+}
+
+pub(super) struct Tuning;
+
+impl Tuning {
+    pub fn new(_max_entries: u64, _max_bytes: u64) -> Arc<Self> {
+        Arc::new(Tuning)
+    }
+
+    #[inline]
+    pub fn is_sampled(&self, _hash: u64) -> bool {
+        false
+    }
+
+    pub fn record(&self, _hash: u64, _weight: u64) {}
+}
+
+pub(super) struct Policy {
+    links: Vec<Link>,
     small: Queue,
     main: Queue,
     ghost: Ghost,
 }
 
-struct Slot<V, K> {
-    entry: Option<Arc<Entry<V, K>>>,
+#[derive(Clone, Copy)]
+struct Link {
     prev: u32,
     next: u32,
     in_main: bool,
 }
 
-/// A doubly linked list over the slots: in at the head, out at the tail.
 struct Queue {
     head: u32,
     tail: u32,
@@ -42,44 +58,42 @@ struct Queue {
     weight: u64,
 }
 
-impl<V, K> Default for Policy<V, K> {
-    fn default() -> Self {
-        Policy { slots: Vec::new(), free: NIL, small: Queue::EMPTY, main: Queue::EMPTY, ghost: Ghost::default() }
-    }
-}
-
 impl Queue {
     const EMPTY: Queue = Queue { head: NIL, tail: NIL, len: 0, weight: 0 };
 
-    fn push<V, K>(&mut self, slots: &mut [Slot<V, K>], at: u32, weight: u64) {
-        let slot = &mut slots[at as usize];
-        slot.prev = NIL;
-        slot.next = self.head;
+    fn push(&mut self, links: &mut [Link], at: u32, weight: u64) {
+        let link = &mut links[at as usize];
+        link.prev = NIL;
+        link.next = self.head;
         match self.head {
             NIL => self.tail = at,
-            head => slots[head as usize].prev = at,
+            head => links[head as usize].prev = at,
         }
         self.head = at;
         self.len += 1;
         self.weight += weight;
     }
 
-    fn unlink<V, K>(&mut self, slots: &mut [Slot<V, K>], at: u32, weight: u64) {
-        let Slot { prev, next, .. } = slots[at as usize];
+    fn unlink(&mut self, links: &mut [Link], at: u32, weight: u64) {
+        let Link { prev, next, .. } = links[at as usize];
         match prev {
             NIL => self.head = next,
-            prev => slots[prev as usize].next = next,
+            prev => links[prev as usize].next = next,
         }
         match next {
             NIL => self.tail = prev,
-            next => slots[next as usize].prev = prev,
+            next => links[next as usize].prev = prev,
         }
         self.len -= 1;
         self.weight -= weight;
     }
 }
 
-impl<V, K> Policy<V, K> {
+impl Policy {
+    pub fn new(_tuning: Arc<Tuning>) -> Self {
+        Policy { links: Vec::new(), small: Queue::EMPTY, main: Queue::EMPTY, ghost: Ghost::default() }
+    }
+
     pub fn len(&self) -> u64 {
         u64::from(self.small.len) + u64::from(self.main.len)
     }
@@ -88,118 +102,69 @@ impl<V, K> Policy<V, K> {
         self.small.weight + self.main.weight
     }
 
-    /// Whether there is a slot for one more.
-    pub fn has_room(&self) -> bool {
-        self.free != NIL || self.slots.len() < NIL as usize
+    pub fn insert(&mut self, r: &impl Residents, slot: u32, _has_room: bool) {
+        let in_main = self.ghost.recall(u64::from(r.hash(slot)));
+        if self.links.len() <= slot as usize {
+            self.links.resize(slot as usize + 1, Link { prev: NIL, next: NIL, in_main });
+        }
+        self.links[slot as usize].in_main = in_main;
+        let (queue, links) = self.queue_of(slot);
+        queue.push(links, slot, r.weight(slot));
     }
 
-    /// The entry in a slot.
-    pub fn get(&self, slot: u32) -> Option<&Arc<Entry<V, K>>> {
-        self.slots.get(slot as usize)?.entry.as_ref()
+    pub fn replaced(&mut self, slot: u32, old_weight: u64, new_weight: u64) {
+        let (queue, _) = self.queue_of(slot);
+        queue.weight = queue.weight - old_weight + new_weight;
     }
 
-    /// Takes in an entry and gives it a slot.
-    pub fn insert(&mut self, entry: Arc<Entry<V, K>>) -> u32 {
-        let weight = entry.weight;
-        let in_main = self.ghost.recall(entry.hash);
-        let at = self.free;
-        let at = if at == NIL {
-            #[expect(clippy::cast_possible_truncation, reason = "`has_room` was asked")]
-            let at = self.slots.len() as u32;
-            entry.set_slot(at);
-            self.slots.push(Slot { entry: Some(entry), prev: NIL, next: NIL, in_main });
-            at
-        } else {
-            entry.set_slot(at);
-            let slot = &mut self.slots[at as usize];
-            self.free = slot.next;
-            slot.entry = Some(entry);
-            slot.in_main = in_main;
-            at
-        };
-        let (queue, slots) = self.queue_of(at);
-        queue.push(slots, at, weight);
-        at
+    pub fn remove(&mut self, r: &impl Residents, slot: u32) {
+        let (queue, links) = self.queue_of(slot);
+        queue.unlink(links, slot, r.weight(slot));
     }
 
-    /// Puts `new` in the slot and the place of `old`, and returns that.
-    pub fn replace(&mut self, at: u32, new: Arc<Entry<V, K>>) -> Option<Arc<Entry<V, K>>> {
-        new.set_slot(at);
-        let weight = new.weight;
-        let old = self.slots[at as usize].entry.replace(new)?;
-        let (queue, _) = self.queue_of(at);
-        queue.weight = queue.weight - old.weight + weight;
-        Some(old)
-    }
-
-    /// Takes an entry out of its slot.
-    pub fn remove(&mut self, at: u32) -> Option<Arc<Entry<V, K>>> {
-        let entry = self.slots.get_mut(at as usize)?.entry.take()?;
-        let (queue, slots) = self.queue_of(at);
-        queue.unlink(slots, at, entry.weight);
-        self.slots[at as usize].next = self.free;
-        self.free = at;
-        Some(entry)
-    }
-
-    /// Takes out the entry that is worth least, but not the one in slot `keep`. None if there is no other.
-    pub fn evict(&mut self, keep: u32) -> Option<Arc<Entry<V, K>>> {
-        if self.len() <= u64::from(self.holds(keep)) {
+    pub fn evict(&mut self, r: &impl Residents, keep: u32) -> Option<u32> {
+        if self.len() <= u64::from(keep != NIL) {
             return None;
         }
-        // Each step takes a use away or moves an entry into main, so it would end; but that may be far, and readers
-        // can give uses back. A writer must not be kept here.
         let mut patience = MAX_STEPS;
         loop {
             patience = patience.saturating_sub(1);
             let from_small = self.takes_from_small(keep);
             let at = if from_small { self.small.tail } else { self.main.tail };
-            let entry = self.get(at)?;
-            let uses = if patience > 0 { entry.uses() } else { 0 };
+            let uses = if patience > 0 { r.uses(at) } else { 0 };
             if at == keep {
-                self.move_to_head(at, !from_small);
+                self.move_to_head(r, at, !from_small);
             } else if uses == 0 {
                 if from_small {
-                    let hash = entry.hash;
-                    // As many as are in: a key seen twice within that many evictions is worth a place.
-                    self.ghost.remember(hash, self.small.len.saturating_add(self.main.len));
+                    self.ghost.remember(u64::from(r.hash(at)), self.small.len.saturating_add(self.main.len));
                 }
-                return self.remove(at);
+                self.remove(r, at);
+                return Some(at);
             } else {
-                entry.set_uses(if from_small { 0 } else { uses - 1 });
-                self.move_to_head(at, true);
+                r.set_uses(at, if from_small { 0 } else { uses - 1 });
+                self.move_to_head(r, at, true);
             }
         }
     }
 
-    /// Everything that is in, in no order.
-    pub fn into_entries(self) -> impl Iterator<Item = Arc<Entry<V, K>>> {
-        self.slots.into_iter().filter_map(|slot| slot.entry)
-    }
-
-    fn holds(&self, at: u32) -> bool {
-        self.get(at).is_some()
-    }
-
-    /// Whether the next to go is the last of the small queue.
     fn takes_from_small(&self, keep: u32) -> bool {
-        let keep_in_main = self.slots.get(keep as usize).map(|slot| slot.in_main);
+        let keep_in_main = (keep != NIL).then(|| self.links[keep as usize].in_main);
         let small = self.small.len - u32::from(keep_in_main == Some(false));
         let main = self.main.len - u32::from(keep_in_main == Some(true));
         small > 0 && (main == 0 || self.small.weight.saturating_mul(SMALL_PART) >= self.weight())
     }
 
-    fn move_to_head(&mut self, at: u32, into_main: bool) {
-        let Some(weight) = self.get(at).map(|entry| entry.weight) else { return };
-        let (queue, slots) = self.queue_of(at);
-        queue.unlink(slots, at, weight);
-        self.slots[at as usize].in_main = into_main;
-        let (queue, slots) = self.queue_of(at);
-        queue.push(slots, at, weight);
+    fn move_to_head(&mut self, r: &impl Residents, at: u32, into_main: bool) {
+        let weight = r.weight(at);
+        let (queue, links) = self.queue_of(at);
+        queue.unlink(links, at, weight);
+        self.links[at as usize].in_main = into_main;
+        let (queue, links) = self.queue_of(at);
+        queue.push(links, at, weight);
     }
 
-    fn queue_of(&mut self, at: u32) -> (&mut Queue, &mut [Slot<V, K>]) {
-        let queue = if self.slots[at as usize].in_main { &mut self.main } else { &mut self.small };
-        (queue, &mut self.slots)
+    fn queue_of(&mut self, at: u32) -> (&mut Queue, &mut [Link]) {
+        let queue = if self.links[at as usize].in_main { &mut self.main } else { &mut self.small };
+        (queue, &mut self.links)
     }
 }

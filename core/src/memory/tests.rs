@@ -10,8 +10,7 @@ mod user_code;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
-use super::store::{Listener, Store, Weigher};
+use super::store::{Listener, Size, Store, Weigher};
 use super::{EvictReason, MemoryCache};
 use crate::clock::{Clock, ManualClock};
 
@@ -42,8 +41,9 @@ impl<V: Send + Sync + 'static> Setup<V> {
     }
 
     fn build(self) -> MemoryCache<V> {
-        let budget = Budget::new(self.max_bytes, self.max_entries);
-        MemoryCache { store: Store::new(budget, self.shards, self.clock, self.weigher, self.listener) }
+        let Setup { max_bytes, max_entries, shards, .. } = self;
+        let size = Size { max_bytes, max_entries, shards, slots: max_entries.min(1 << 16), is_indexed: true };
+        MemoryCache { store: Store::new(&size, self.clock, self.weigher, self.listener) }
     }
 }
 

@@ -44,6 +44,7 @@ fn apply(options: &mut Options, name: &str, value: &Value) -> Result<()> {
         "l1_bytes" => options.l1_bytes = whole(name, value)?,
         "l1_entries" => options.l1_entries = optional(value, |value| whole(name, value))?,
         "max_value" => options.max_value = usize::try_from(whole(name, value)?).unwrap_or(usize::MAX),
+        "isolate" => options.isolate = boolean(name, value)?,
         "negative_ttl" => options.negative_ttl = seconds(name, value)?,
         "origin_concurrency" => {
             options.origin_concurrency = usize::try_from(whole(name, value)?).unwrap_or(usize::MAX);

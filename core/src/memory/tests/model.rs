@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::entry::Entry;
+use super::super::record::Record;
 use super::*;
 
 /// A value: its number, unique in a run, and what it weighs.
@@ -98,7 +98,7 @@ impl Model {
 
     fn insert(&mut self, key: u8, weight: u64, deadline: u64) {
         self.seen += 1;
-        let full = Entry::<Value, String>::weight_with(weight + name(key).len() as u64);
+        let full = Record::<Value, String>::weight_with(weight + name(key).len() as u64);
         self.held.insert(self.seen, (key, deadline, weight));
         let stored = self.cache.set_until(name(key).as_str(), (self.seen, weight), deadline);
         self.hear(EvictReason::Replaced);
@@ -129,7 +129,7 @@ impl Model {
 
     fn check(&self) {
         let weigh = |(key, _, weight): &(u8, u64, u64)| {
-            Entry::<Value, String>::weight_with(weight + name(*key).len() as u64)
+            Record::<Value, String>::weight_with(weight + name(*key).len() as u64)
         };
         let live = || self.held.values().filter(|(_, deadline, _)| *deadline > self.now);
         let (entries, bytes) = (self.cache.len() as u64, self.cache.weight());

@@ -1,6 +1,6 @@
 //! Single calls and what they promise.
 
-use super::super::entry::Entry;
+use super::super::record::Record;
 use super::*;
 use crate::error::ErrorKind;
 
@@ -134,7 +134,7 @@ fn set_until_a_moment_that_has_passed_stores_nothing_and_takes_the_old_one() {
 
 #[test]
 fn keys_values_and_overhead_are_charged() {
-    let overhead = Entry::<String, String>::weight_with(0);
+    let overhead = Record::<String, String>::weight_with(0);
     let cache = MemoryCache::new();
     cache.set("four", "12345678".to_owned(), MINUTE).unwrap();
     assert_eq!(cache.weight(), overhead + 4 + 8);
@@ -142,7 +142,7 @@ fn keys_values_and_overhead_are_charged() {
     assert_eq!(cache.weight(), overhead + 4 + 1);
     let arcs: MemoryCache<Arc<[u8]>> = MemoryCache::new();
     arcs.set("", Arc::from([0; 100]), MINUTE).unwrap();
-    assert_eq!(arcs.weight(), Entry::<Arc<[u8]>, String>::weight_with(100));
+    assert_eq!(arcs.weight(), Record::<Arc<[u8]>, String>::weight_with(100));
 }
 
 #[test]

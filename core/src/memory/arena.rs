@@ -1,0 +1,118 @@
+//! Memory that never moves: a range of addresses reserved at once, whose pages cost nothing until they are
+//! written. Slots in it are found by their number, by readers that hold no lock.
+
+#[cfg(not(feature = "shuttle"))]
+pub(super) use reserved::Arena;
+
+/// What is valid when all of its bytes are zero: what fresh pages hold.
+///
+/// # Safety
+/// The all-zero bit pattern is a valid value, equal to `Default::default()` in meaning, and dropping it does nothing.
+pub(super) unsafe trait Zeroed: Default {}
+
+#[cfg(not(feature = "shuttle"))]
+mod reserved {
+    use std::marker::PhantomData;
+    use std::ptr::NonNull;
+
+    use super::Zeroed;
+
+    /// `len` zeroed `T`s at fixed addresses. What is in them is not dropped with the arena.
+    pub(in crate::memory) struct Arena<T> {
+        base: NonNull<T>,
+        len: usize,
+        holds: PhantomData<T>,
+    }
+
+    // SAFETY: an arena is a fixed array that hands out shared references only.
+    unsafe impl<T: Send> Send for Arena<T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Sync> Sync for Arena<T> {}
+
+    impl<T: Zeroed> Arena<T> {
+        /// Reserves room for `len` of them, at least one; none where the address space is short.
+        pub fn new(len: usize) -> Option<Self> {
+            let len = len.max(1);
+            let base = reserve(len.checked_mul(size_of::<T>())?)?;
+            Some(Arena { base: base.cast(), len, holds: PhantomData })
+        }
+
+        /// Reserves room for `len` of them, or for fewer where the address space is short: see [`Arena::len`].
+        pub fn at_most(len: usize) -> Self {
+            let mut len = len;
+            loop {
+                if let Some(arena) = Self::new(len) {
+                    return arena;
+                }
+                assert!(len > 1, "the operating system gives not a single page");
+                len /= 2;
+            }
+        }
+
+        pub fn len(&self) -> usize {
+            self.len
+        }
+
+        pub fn base(&self) -> *const u8 {
+            self.base.as_ptr().cast_const().cast()
+        }
+
+        #[inline]
+        pub fn get(&self, at: usize) -> &T {
+            debug_assert!(at < self.len);
+            // SAFETY: the mapping has `len` zeroed, so valid, `T`s, is aligned to a page, and lives as long as `self`.
+            unsafe { self.base.add(at).as_ref() }
+        }
+
+        /// Gives the pages back: every `T` is zero again. For arrays that only late readers still look at.
+        pub fn discard(&self) {
+            let bytes = self.len * size_of::<T>();
+            // SAFETY: the range is our own private anonymous mapping; its pages read as zero afterwards.
+            unsafe { libc::madvise(self.base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+        }
+    }
+
+    impl<T> Drop for Arena<T> {
+        fn drop(&mut self) {
+            // SAFETY: the mapping was made by `reserve` with this length, and no reference outlives `self`.
+            unsafe { libc::munmap(self.base.as_ptr().cast(), self.len * size_of::<T>()) };
+        }
+    }
+
+    fn reserve(bytes: usize) -> Option<NonNull<u8>> {
+        let (prot, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+        // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes.max(1), prot, flags, -1, 0) };
+        if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+    }
+}
+
+/// Under the model checker atomics are no plain numbers: the array is made value by value.
+#[cfg(feature = "shuttle")]
+pub(super) struct Arena<T>(Box<[T]>);
+
+#[cfg(feature = "shuttle")]
+impl<T: Zeroed> Arena<T> {
+    pub fn new(len: usize) -> Option<Self> {
+        (len <= 1 << 14).then(|| Self::at_most(len))
+    }
+
+    pub fn at_most(len: usize) -> Self {
+        Arena((0..len.clamp(1, 1 << 12)).map(|_| T::default()).collect())
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn base(&self) -> *const u8 {
+        self.0.as_ptr().cast()
+    }
+
+    pub fn get(&self, at: usize) -> &T {
+        &self.0[at]
+    }
+
+    pub fn discard(&self) {}
+}

@@ -1,0 +1,163 @@
+//! One entry, in its slot: key and value with what policy, wheel and readers need.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use super::arena::Zeroed;
+use super::pins::Pins;
+
+/// A hit is counted up to this.
+pub(super) const MAX_USES: u8 = 3;
+
+/// What an entry costs beside its record: its share of the index 13, links of policy and wheel 17, ghost 8,
+/// slot table 8.
+const AROUND: usize = 46;
+
+/// All zero: free, with nothing in it.
+///
+/// The numbers are written under the lock of the shard before the record is published, `uses` and `copy` also
+/// later. They are atomics because a late reader may look at a slot that is being written; it does not use what it
+/// read unless its pin says that the record was live.
+#[repr(C)]
+pub(super) struct Record<V, K> {
+    pub pins: Pins,
+    hash: AtomicU32,
+    deadline: AtomicU64,
+    weight: AtomicU32,
+    bucket: AtomicU16,
+    uses: AtomicU8,
+    copy: AtomicBool,
+    content: UnsafeCell<MaybeUninit<Content<V, K>>>,
+}
+
+/// What the user gave.
+pub(super) struct Content<V, K> {
+    pub key: K,
+    pub value: V,
+}
+
+impl<V, K> Default for Record<V, K> {
+    fn default() -> Self {
+        Record {
+            pins: Pins::default(),
+            hash: AtomicU32::new(0),
+            deadline: AtomicU64::new(0),
+            weight: AtomicU32::new(0),
+            bucket: AtomicU16::new(0),
+            uses: AtomicU8::new(0),
+            copy: AtomicBool::new(false),
+            content: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+}
+
+// SAFETY: all numbers are zero in `default`, the content of a free record is uninitialised, so any bytes; records
+// have no drop of their own.
+unsafe impl<V, K> Zeroed for Record<V, K> {}
+
+// SAFETY: the content is reached through `content`, `write` and `take` only, whose callers see to it that writers
+// are alone and that readers share: values are read by many threads (Sync) and dropped by any (Send).
+unsafe impl<V: Send + Sync, K: Send + Sync> Sync for Record<V, K> {}
+
+impl<V, K> Record<V, K> {
+    /// The weight of an entry whose key and value own `heap` bytes elsewhere.
+    pub fn weight_with(heap: u64) -> u64 {
+        heap.saturating_add((size_of::<Self>() + AROUND) as u64)
+    }
+
+    /// Fills a free record.
+    ///
+    /// # Safety
+    /// The record is free, its content taken, and the caller the only one to fill it: it holds the lock of the shard
+    /// that owns the slot.
+    pub unsafe fn write(&self, entry: &Numbers, content: Content<V, K>) {
+        self.hash.store(entry.hash, Ordering::Relaxed);
+        self.deadline.store(entry.deadline, Ordering::Relaxed);
+        self.weight.store(entry.weight, Ordering::Relaxed);
+        self.uses.store(entry.uses, Ordering::Relaxed);
+        self.copy.store(false, Ordering::Relaxed);
+        // SAFETY: nobody reads the content of a record that is not live, says the contract of `content`.
+        unsafe { (*self.content.get()).write(content) };
+    }
+
+    /// The content.
+    ///
+    /// # Safety
+    /// The record was live when the caller pinned it, and stays pinned as long as the reference is used; or it is
+    /// live and the caller holds the lock of its shard.
+    #[inline]
+    pub unsafe fn content(&self) -> &Content<V, K> {
+        // SAFETY: written before the record was published, and not taken while it is live or pinned.
+        unsafe { (*self.content.get()).assume_init_ref() }
+    }
+
+    /// Takes the content out.
+    ///
+    /// # Safety
+    /// `pins` has made the caller the one that takes it, and it is taken once.
+    pub unsafe fn take(&self) -> Content<V, K> {
+        // SAFETY: it was written when the record was filled, and is not read again before the next `write`.
+        unsafe { (*self.content.get()).assume_init_read() }
+    }
+
+    pub fn hash(&self) -> u32 {
+        self.hash.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds of the cache's clock; from then on the entry is dead.
+    pub fn deadline(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
+    pub fn weight(&self) -> u64 {
+        u64::from(self.weight.load(Ordering::Relaxed))
+    }
+
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    pub fn bucket(&self) -> u16 {
+        self.bucket.load(Ordering::Relaxed)
+    }
+
+    pub fn set_bucket(&self, bucket: u16) {
+        self.bucket.store(bucket, Ordering::Relaxed);
+    }
+
+    pub fn uses(&self) -> u8 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    pub fn set_uses(&self, uses: u8) {
+        self.uses.store(uses, Ordering::Relaxed);
+    }
+
+    /// Notes a hit. Two threads at once may count one: that costs a little precision, and saves the
+    /// read-modify-write.
+    #[inline]
+    pub fn touch(&self) {
+        let uses = self.uses.load(Ordering::Relaxed);
+        if uses < MAX_USES {
+            self.uses.store(uses + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a host holds a decoded copy, whose weight is part of ours.
+    pub fn has_copy(&self) -> bool {
+        self.copy.load(Ordering::Acquire)
+    }
+
+    pub fn set_copy(&self, copy: bool) {
+        self.copy.store(copy, Ordering::Release);
+    }
+}
+
+/// The numbers of a new entry.
+pub(super) struct Numbers {
+    pub hash: u32,
+    pub deadline: u64,
+    pub weight: u32,
+    pub uses: u8,
+}
