@@ -7,6 +7,7 @@ const { checkSignal } = require('./abort.js')
 const { encode } = require('./encode.js')
 const { decode, isStored, NONE } = require('./decode.js')
 const { listed, entriesOf } = require('./keys.js')
+const { Checked } = require('./checked.js')
 const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
@@ -17,8 +18,8 @@ const { DONE, FAILED } = native
 class CacheService {
   /** The addon's handle. */
   #cache
+  /** @type {Copies} */
   #copies
-  /** The ttls and the codec that the core has found right. @type {Checked} */
   #checked = new Checked()
   /** What refreshes values behind their readers, to be ended by close. @type {Set<AbortController>} */
   #refreshes = new Set()
@@ -126,8 +127,7 @@ class CacheService {
       if (copy !== undefined) return Promise.resolve(copy)
     }
     try {
-      const call = this.#call(key, options, fetch, more, 'get_or_fetch')
-      return load(call)
+      return load(this.#call(key, options, fetch, more, 'get_or_fetch'))
     } catch (error) {
       return Promise.reject(error)
     }

@@ -33,10 +33,10 @@ class Copies {
     return entry === undefined ? undefined : entry.value
   }
 
-  /** Keeps a value, if the call that gave it has granted that. Gives the value. */
+  /** Keeps a value, if the call that gave it has granted that. Gives the value, or the copy that there is already. */
   kept(key, value) {
     const slot = exchange[WORD.SLOT]
-    if (slot >= 0) this.#keep(key, value, slot, exchange[WORD.GENERATION], exchange[WORD.UNTIL])
+    if (slot >= 0) value = this.#keep(key, value, slot, exchange[WORD.GENERATION], exchange[WORD.UNTIL])
     this.#slots.sweep()
     return value
   }
@@ -58,10 +58,15 @@ class Copies {
   }
 
   #keep(key, value, slot, generation, until) {
-    if (typeof key !== 'string' || value === undefined || slot >= this.#room) return
+    if (typeof key !== 'string' || value === undefined || slot >= this.#room) return value
     const before = this.#slots.map.get(key)
-    if (before === undefined && this.#slots.map.size >= MOST_ENTRIES) return
+    if (before === undefined) {
+      if (this.#slots.map.size >= MOST_ENTRIES) return value
+    } else if (before.slot === slot && before.generation === generation) {
+      return before.value
+    }
     this.#slots.keep(key, value, before, slot, generation, until)
+    return value
   }
 
   /** Drops what is gone; after a call that may have made it so. */

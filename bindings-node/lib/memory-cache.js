@@ -5,7 +5,7 @@
 const native = require('./native.js')
 const runtime = require('./runtime.js')
 const { WORD, DOUBLE } = require('./exchange.js')
-const { SlotMap, MOST_ENTRIES } = require('./slot-map.js')
+const { SlotMap, MOST_ENTRIES, LONGEST } = require('./slot-map.js')
 const { Departures } = require('./departures.js')
 const { errorOf, InvalidOption } = require('./errors.js')
 const { hashOf, mixed } = require('./hash.js')
@@ -43,7 +43,7 @@ class MemoryCache {
     check(options, OPTIONS, 'open')
     const { max, maxBytes, ttl, sizeOf = bytesOf, onEvict } = options
     if (max !== undefined) checkWhole('max', max, 1, MOST_ENTRIES)
-    if (maxBytes !== undefined) checkWhole('maxBytes', maxBytes, 0, MOST_BYTES)
+    if (maxBytes !== undefined) checkWhole('maxBytes', maxBytes, 1, MOST_BYTES)
     checkFunction('sizeOf', sizeOf)
     this.#ttl = millisOf(ttl, 'open')
     this.#sizeOf = max === undefined || maxBytes !== undefined ? sizeOf : undefined
@@ -100,13 +100,13 @@ class MemoryCache {
       departures.note(key, before.value, wasLive ? 'replaced' : entries.reason(before))
     }
     if (exchange[WORD.SLOT] >= 0) {
-      entries.keep(key, value, before, exchange[WORD.SLOT], exchange[WORD.GENERATION], exchange[WORD.UNTIL])
+      const beyond = Math.max(0, ttl - LONGEST)
+      entries.keep(key, value, before, exchange[WORD.SLOT], exchange[WORD.GENERATION], exchange[WORD.UNTIL], beyond)
     } else {
       if (before !== undefined) entries.remove(before)
       departures?.note(key, value, 'capacity')
     }
-    if (exchange[WORD.MORE] !== 0) entries.sweepNow()
-    else entries.sweep()
+    entries.sweep()
     departures?.tell()
     return this
   }

@@ -25,6 +25,9 @@ const GONE = 1
 const SLOTS = 16
 const MOST_VISITS = 3
 
+/** The longest time in milliseconds that the core tells by `until`. */
+const LONGEST = 2 ** 30
+
 /** After so many hits they are counted, and what is gone is looked for: a loop that never ends its turn gets no wake. */
 const HITS_PER_LOOK = 1024
 
@@ -32,13 +35,15 @@ const HITS_PER_LOOK = 1024
 const MOST_ENTRIES = 2 ** 23
 
 class Entry {
-  constructor(key, value, slot, generation, until) {
+  constructor(key, value, slot, generation, until, beyond) {
     this.key = key
     this.value = value
     this.slot = slot
     this.at = SLOTS + 2 * slot
     this.generation = generation
     this.until = until
+    /** How many milliseconds after `until` its life ends: more than some days cannot be told by the table's time. */
+    this.beyond = beyond
   }
 }
 
@@ -55,6 +60,8 @@ class SlotMap {
   departures = undefined
   #index = new SlotIndex()
   #drain
+  /** Whether more is gone than was listed by the last call. */
+  #isBehind = false
   /** The next batch, where one turn was not enough. */
   #timer
 
@@ -100,7 +107,7 @@ class SlotMap {
 
   /** How many milliseconds an entry has left; 0 or less when it is over. */
   remaining(entry) {
-    return (entry.until - this.words[NOW]) | 0
+    return ((entry.until - this.words[NOW]) | 0) + entry.beyond
   }
 
   /** Why a dead entry is dead. */
@@ -112,8 +119,8 @@ class SlotMap {
    * Keeps a value under a slot.
    * @param {Entry | undefined} before what is kept under the key
    */
-  keep(key, value, before, slot, generation, until) {
-    const entry = new Entry(key, value, slot, generation, until)
+  keep(key, value, before, slot, generation, until, beyond = 0) {
+    const entry = new Entry(key, value, slot, generation, until, beyond)
     if (before !== undefined) this.#index.remove(before)
     // The slot was another entry's, of whose end we were not told yet.
     const other = this.#index.at(slot)
@@ -144,19 +151,20 @@ class SlotMap {
 
   /** Drops what the core says is gone; for after every call of the addon, when mostly nothing is. */
   sweep() {
-    if (this.words[GONE] !== 0) this.sweepNow()
+    if (this.#isBehind || this.words[GONE] !== 0) this.sweepNow()
   }
 
   /** Drops a batch of it; what is left is for later turns. */
   sweepNow() {
     this.#drain()
     this.dropListed()
-    if (exchange[WORD.MORE] !== 0 || this.words[GONE] !== 0) this.#sweepLater()
+    if (this.#isBehind || this.words[GONE] !== 0) this.#sweepLater()
     this.departures?.tell()
   }
 
   /** Drops the slots that are listed in the exchange. */
   dropListed() {
+    this.#isBehind = exchange[WORD.MORE] !== 0
     const end = WORD.GONE + 2 * exchange[WORD.COUNT]
     for (let at = WORD.GONE; at < end; at += 2) {
       const entry = this.#index.at(exchange[at])
@@ -165,8 +173,14 @@ class SlotMap {
     }
   }
 
-  /** What is to be done when an entry was found dead. */
+  /** What is to be done when an entry was found at its end: it is dropped, unless it lives for longer than was seen. */
   #found(entry) {
+    if (entry.beyond > 0 && this.isLive(entry)) {
+      const more = Math.min(entry.beyond, LONGEST)
+      entry.until = (entry.until + more) | 0
+      entry.beyond -= more
+      return entry
+    }
     this.#drop(entry)
     this.departures?.tell()
     return undefined
@@ -193,4 +207,4 @@ class SlotMap {
   }
 }
 
-module.exports = { SlotMap, MOST_ENTRIES }
+module.exports = { SlotMap, MOST_ENTRIES, LONGEST }

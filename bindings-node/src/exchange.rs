@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::shim::{Copy, SlotRef};
+use scrubjay_core::host::{Copy, SlotRef};
 
 use crate::js::{Js, Value};
 

@@ -123,6 +123,20 @@ impl Js {
         (status == sys::Status::napi_ok).then_some(value)
     }
 
+    /// An `ArrayBuffer` with a copy of these words.
+    pub fn words(self, words: &[u32]) -> Value {
+        let (mut value, mut data) = (UNDEFINED, ptr::null_mut());
+        // SAFETY: the results are writable.
+        let status =
+            unsafe { sys::napi_create_arraybuffer(self.env, size_of_val(words), &mut data, &mut value) };
+        if status != sys::Status::napi_ok {
+            return self.undefined();
+        }
+        // SAFETY: the buffer was just made with room for the words, and nobody else has seen it.
+        unsafe { ptr::copy_nonoverlapping(words.as_ptr().cast::<u8>(), data.cast::<u8>(), size_of_val(words)) };
+        value
+    }
+
     /// An array of these values.
     pub fn array(self, values: &[Value]) -> Value {
         let mut array = UNDEFINED;

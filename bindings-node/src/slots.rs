@@ -3,8 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use scrubjay_core::host::{PutOptions, Ttl};
-use crate::shim::{SlotRef, Slots};
+use scrubjay_core::host::{PutOptions, SlotRef, Slots, Ttl};
 use scrubjay_core::{ErrorKind, Options};
 
 use crate::exchange::{BATCH, Exchange};
@@ -80,7 +79,8 @@ pub fn slots_insert(js: Js, [this, ..]: Arguments) -> Value {
 pub fn slots_remove(js: Js, [this, ..]: Arguments) -> Value {
     let this = keeper(js, this);
     if let Some(at) = this.exchange().instead() {
-        this.core.remove(at);
+        // False where it had gone already.
+        let _ = this.core.remove(at);
     }
     UNDEFINED
 }

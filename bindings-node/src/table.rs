@@ -1,6 +1,6 @@
 //! A slot table of the core as an `ArrayBuffer`: JavaScript looks into it at every hit, and writes the counts of hits.
 
-use crate::shim::Table;
+use scrubjay_core::host::Table;
 
 use crate::js::{Js, Value};
 
