@@ -2,6 +2,8 @@
 //!
 //! It is started by the first registration and sleeps without a timeout while nothing is left to watch.
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -68,15 +70,67 @@ impl Ticker {
             watched.append(&mut state.arrived);
             drop(state);
             note_sleep();
+            let sweep = Sweep::begin();
             let mut busy = false;
             watched.retain(|tick| {
                 let left = tick.upgrade().map_or(Watch::Done, |tick| tick.tick());
                 busy |= left == Watch::Busy;
                 left != Watch::Done
             });
+            drop(sweep);
             if !watched.is_empty() && !busy {
                 std::thread::sleep(PERIOD);
             }
         }
     }
+}
+
+static SWEEPING: AtomicBool = AtomicBool::new(false);
+static FORKING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static IS_TICKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives the thread may hold locks of what it watches, which no fork may copy.
+struct Sweep;
+
+impl Sweep {
+    fn begin() -> Self {
+        IS_TICKER.set(true);
+        loop {
+            SWEEPING.store(true, Ordering::SeqCst);
+            if !FORKING.load(Ordering::SeqCst) {
+                return Sweep;
+            }
+            SWEEPING.store(false, Ordering::SeqCst);
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        SWEEPING.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Waits until the thread holds no lock, and keeps it from taking one. Before a fork.
+pub(crate) fn pause_for_fork() {
+    FORKING.store(true, Ordering::SeqCst);
+    // User code on that very thread may fork; then it is no other that has to wait.
+    while SWEEPING.load(Ordering::SeqCst) && !IS_TICKER.get() {
+        std::thread::yield_now();
+    }
+}
+
+/// Lets it go on, in the parent. The child has no such thread until something is registered there.
+pub(crate) fn resume_after_fork() {
+    FORKING.store(false, Ordering::SeqCst);
+}
+
+/// In a forked child: what the parent's thread did, it does not do here.
+pub(crate) fn forget_in_child() {
+    SWEEPING.store(false, Ordering::SeqCst);
+    FORKING.store(false, Ordering::SeqCst);
 }

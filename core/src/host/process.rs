@@ -3,7 +3,8 @@
 //! A forked child has only the thread that forked: the runtime's threads are gone, and any lock may have been
 //! held by one of them. So nothing here is shared with the parent: the child's first call finds a new
 //! generation, makes a new [`Process`], and leaks the old one (dropping it would join threads that do not
-//! exist). The fork handler itself only adds one to a number.
+//! exist). In the child the fork handler itself only writes numbers; before the fork it waits for the thread that looks
+//! at deadlines to let go of its locks, because a memory cache is not made anew: a child has its parent's entries.
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use crate::clock::Ticker;
+use crate::clock::{self, Ticker};
 use crate::flight::Tiers;
 
 static GENERATION: AtomicU32 = AtomicU32::new(1);
@@ -125,15 +126,22 @@ pub fn shutdown(timeout: Duration) {
 
 fn watch_forks() {
     static ONCE: Once = Once::new();
+    extern "C" fn before() {
+        clock::pause_for_fork();
+    }
+    extern "C" fn in_parent() {
+        clock::resume_after_fork();
+    }
     extern "C" fn in_child() {
+        clock::forget_in_child();
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
     if ONCE.is_completed() {
         return;
     }
     ONCE.call_once(|| {
-        // SAFETY: the handler is a plain function that lives for ever and does one atomic addition, which is
-        // safe in a forked child.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        // SAFETY: the handlers are plain functions that live for ever. In the child they only write atomics, which
+        // is safe there.
+        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     });
 }

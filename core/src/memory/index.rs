@@ -148,9 +148,10 @@ impl Index {
         None
     }
 
-    /// Counts one change, which is what `change` does.
+    /// Counts one change, which is what `change` does. Not to be nested.
     pub fn changing<T>(&self, change: impl FnOnce() -> T) -> T {
         let before = self.version.load(Ordering::Relaxed);
+        debug_assert!(before & 1 == 0, "a change inside a change");
         self.version.store(before.wrapping_add(1), Ordering::Relaxed);
         fence(Ordering::Release);
         let made = change();
@@ -174,11 +175,12 @@ impl IndexWriter {
         self.used += 1;
     }
 
-    pub fn replace(&self, index: &Index, hash: u32, old: u32, new: u32) {
-        index.changing(|| match self.table().position(word(hash, old)) {
+    /// Sends an entry's readers to another slot. Inside [`Index::changing`] of the caller, which changes more.
+    pub fn replace(&self, hash: u32, old: u32, new: u32) {
+        match self.table().position(word(hash, old)) {
             Some(at) => self.table().words.get(at).store(word(hash, new)),
             None => debug_assert!(false, "an entry in the policy is in the index"),
-        });
+        }
     }
 
     pub fn remove(&mut self, index: &Index, hash: u32, slot: u32) {

@@ -228,7 +228,7 @@ where
                 let new = Place { shard: old.shard, slot: state.slot() };
                 self.fill(state, new, &numbers, content);
                 if self.is_indexed {
-                    state.index.replace(index, numbers.hash, old.slot, new.slot);
+                    state.index.replace(numbers.hash, old.slot, new.slot);
                 }
                 self.enlist(state, new, now);
                 new.slot

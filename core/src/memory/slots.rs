@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::builder::shards;
 use super::departed::{EvictReason, Gone};
+use super::policy::NIL;
 use super::record::{Content, Numbers};
 use super::stats::MemoryStats;
 use super::store::{Instead, NewEntry, Size, Store, low};
@@ -115,6 +116,17 @@ impl Slots {
         self.store.watch();
         gone.extend(std::mem::take(&mut left.dead).into_iter().filter(|dead| Some(*dead) != old));
         Some(Copy { at, until: host.until(deadline, now) })
+    }
+
+    /// The entry as it is now, if it is alive: a time to live of more than twelve days is told in steps, so a host
+    /// asks this before it takes an entry for dead by its time.
+    pub fn renew(&self, at: SlotRef) -> Option<Copy> {
+        let place = self.store.place_of(at.slot)?;
+        let _state = self.store.lock(place.shard);
+        let now = self.store.clock.now_ms();
+        let deadline = self.store.record(place).deadline();
+        (self.store.slot_of(at) != NIL && deadline > now)
+            .then(|| Copy { at, until: self.host().until(deadline, now) })
     }
 
     /// Takes an entry out. False: it had gone already.

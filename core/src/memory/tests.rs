@@ -4,6 +4,7 @@ mod background;
 mod model;
 mod policy;
 mod semantics;
+mod slots;
 mod threads;
 mod user_code;
 
