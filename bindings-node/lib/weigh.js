@@ -10,9 +10,12 @@ const OBJECT = 24
 const WORD = 8
 /** A number that is no small whole one, where it does not lie in an array of such. */
 const NUMBER = 16
-/** What a Map or Set takes for an entry beside key and value; and what a buffer takes beside its bytes. */
-const TABLE_ENTRY = 24
+/** What a Map or Set takes, and for an entry beside its key and value. */
+const TABLE = 120
+const TABLE_ENTRY = 8
+/** What a buffer takes beside its bytes, and a Date. */
 const BUFFER = 200
+const DATE = 112
 /** The text is not one of single bytes. */
 const WIDE = /[^\u0000-\u00ff]/ // eslint-disable-line no-control-regex
 
@@ -68,18 +71,27 @@ class Scale {
   #object(object) {
     if (ArrayBuffer.isView(object)) return BUFFER + object.byteLength
     if (types.isAnyArrayBuffer(object)) return BUFFER + object.byteLength
+    if (Array.isArray(object)) return this.#elements(object)
     let bytes = OBJECT
-    if (Array.isArray(object)) {
-      bytes += 2 * WORD
-      for (const value of object) bytes += this.#find(value)
-      return bytes
+    if (types.isMap(object)) {
+      bytes += TABLE
+      for (const [key, value] of object) bytes += TABLE_ENTRY + this.#find(key) + this.#find(value)
+    } else if (types.isSet(object)) {
+      bytes += TABLE
+      for (const value of object) bytes += TABLE_ENTRY + this.#find(value)
+    } else if (types.isDate(object)) {
+      bytes += DATE
     }
-    if (types.isMap(object)) for (const [key, value] of object) bytes += TABLE_ENTRY + this.#find(key) + this.#find(value)
-    else if (types.isSet(object)) for (const value of object) bytes += TABLE_ENTRY + this.#find(value)
     for (const name of Object.keys(object)) {
       const property = Object.getOwnPropertyDescriptor(object, name)
       bytes += property !== undefined && 'value' in property ? this.#find(property.value) : WORD
     }
+    return bytes
+  }
+
+  #elements(array) {
+    let bytes = OBJECT + 2 * WORD
+    for (const value of array) bytes += this.#find(value)
     return bytes
   }
 }

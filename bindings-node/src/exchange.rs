@@ -59,7 +59,8 @@ impl Exchange {
 
     /// The memory as an `ArrayBuffer`.
     pub fn window(self: &Arc<Self>, js: Js) -> Option<Value> {
-        js.window(self.clone(), Arc::as_ptr(self).cast(), size_of::<Exchange>())
+        // SAFETY: these are the bytes of the very object that the buffer's owner shares, all of them atomics.
+        unsafe { js.window(self.clone(), Arc::as_ptr(self).cast(), size_of::<Exchange>()) }
     }
 
     /// Says under which slot a value may be kept, if any.

@@ -285,17 +285,19 @@ impl Js {
             .collect()
     }
 
-    /// An `ArrayBuffer` over `length` bytes at `base`, which `owner` keeps where they are and in which every byte may be
-    /// read and written at any time. None where Node allows no such buffer.
-    pub fn window<T: Send + 'static>(self, owner: T, base: *const u8, length: usize) -> Option<Value> {
+    /// An `ArrayBuffer` over `length` bytes at `base`. None where Node allows no such buffer.
+    ///
+    /// # Safety
+    /// The bytes stay where they are while `owner` lives, and consist of atomics, so that JavaScript may read and write
+    /// them at any time.
+    pub unsafe fn window<T: Send + 'static>(self, owner: T, base: *const u8, length: usize) -> Option<Value> {
         unsafe extern "C" fn finalize<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
             // SAFETY: `owner` is the box below, and Node-API finalizes it once, after the buffer is gone or detached.
             drop(unsafe { Box::from_raw(owner.cast::<T>()) });
         }
         let owner = Box::into_raw(Box::new(owner));
         let mut value = UNDEFINED;
-        // SAFETY: the memory is there until `finalize`, and made of atomics: that JavaScript writes into it is expected
-        // by all who read it. `value` is writable.
+        // SAFETY: the memory is there until `finalize`, by the promise of the caller; `value` is writable.
         let status = unsafe {
             sys::napi_create_external_arraybuffer(
                 self.env,

@@ -8,7 +8,8 @@ use crate::js::{Js, Value};
 /// Node that we run on has a lower bound for buffers. Of slots beyond it nothing is kept.
 const WINDOW: usize = 1 << 31;
 
-/// The table of `owner`, which lives as long as the buffer does.
+/// The table that `owner` was asked for; the owner lives as long as the buffer does.
 pub fn table(js: Js, owner: impl Send + 'static, table: &Table) -> Option<Value> {
-    js.window(owner, table.base, table.bytes.min(WINDOW))
+    // SAFETY: the table consists of atomics, made for hosts to write to, and stays as long as the object it was asked of.
+    unsafe { js.window(owner, table.base, table.bytes.min(WINDOW)) }
 }

@@ -92,7 +92,7 @@ export const cases = {
         loop: () => awaiting('cache.get(key)'),
       },
       keyv: {
-        make: async () => withAllAwaited(new (await peer('keyv')).default({ ttl: TTL * 1000 })),
+        make: async () => withAllAwaited(new (await peer('keyv')).Keyv({ ttl: TTL * 1000 })),
         loop: () => awaiting('cache.get(key)'),
       },
       bentocache: {
@@ -100,7 +100,7 @@ export const cases = {
           const { BentoCache, bentostore } = await peer('bentocache')
           const { memoryDriver } = await peer('bentocache/drivers/memory')
           const cache = new BentoCache({
-            default: 'memory', ttl: '1h', stores: { memory: bentostore().useL1Layer(memoryDriver({ maxSize: '64mb' })) },
+            default: 'memory', ttl: '1h', stores: { memory: bentostore().useL1Layer(memoryDriver({ maxItems: ROOM, maxSize: '64mb' })) },
           })
           return withAllAwaited(cache, (key, value) => cache.set({ key, value }))
         },
