@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub(crate) use ticker::{
-    Tick, Ticker, Watch, forget_in_child, pause_for_fork, register, resume_after_fork,
-};
+pub(crate) use ticker::{Tick, Ticker, Watch, forget_in_child, pause_for_fork, register, resume_after_fork};
 
 /// Milliseconds since boot, time asleep included: a machine that slept must not find its leases alive.
 pub(crate) fn boottime_ms() -> u64 {

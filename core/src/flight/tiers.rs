@@ -99,7 +99,7 @@ impl Tiers {
 
     /// What memory has under `key`, stale values included.
     pub fn remembered(&self, key: &[u8]) -> Option<Record> {
-        self.memory.as_ref()?.get(key)
+        self.memory.as_ref()?.get_to_copy(key, |_| None).map(|(record, _)| record)
     }
 
     /// What memory may answer with now.

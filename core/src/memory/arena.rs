@@ -63,13 +63,6 @@ mod reserved {
             // SAFETY: the mapping has `len` zeroed, so valid, `T`s, is aligned to a page, and lives as long as `self`.
             unsafe { self.base.add(at).as_ref() }
         }
-
-        /// Gives the pages back: every `T` is zero again. For arrays that only late readers still look at.
-        pub fn discard(&self) {
-            let bytes = self.len * size_of::<T>();
-            // SAFETY: the range is our own private anonymous mapping; its pages read as zero afterwards.
-            unsafe { libc::madvise(self.base.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
-        }
     }
 
     impl<T> Drop for Arena<T> {
@@ -113,6 +106,4 @@ impl<T: Zeroed> Arena<T> {
     pub fn get(&self, at: usize) -> &T {
         &self.0[at]
     }
-
-    pub fn discard(&self) {}
 }

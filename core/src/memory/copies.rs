@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use super::departed::{EvictReason, Gone, Place};
 use super::policy::NIL;
-use super::store::{Found, Store};
+use super::store::Store;
 use super::table::{Copy, SlotRef, SlotTable};
 
 impl<V, K> Store<V, K>
@@ -24,51 +24,57 @@ where
         self.host.get().is_some()
     }
 
-    /// The live entry under a key, noted and counted, and leave to copy it. `terms` says until when a copy may be
-    /// used and what it weighs; `None` is no copy.
-    pub fn read_to_copy<Q>(
+    /// A clone of the live value under a key, noted and counted, and leave to copy it. `terms` says until when a
+    /// copy may be used and what it weighs; `None` is no copy. It and the clone run under the shard's lock, so `V` is
+    /// a type of our own.
+    pub fn get_to_copy<Q>(
         &self,
         key: &Q,
         terms: impl FnOnce(&V) -> Option<(u64, u64)>,
-    ) -> Option<(Found<'_, V, K>, Option<Copy>)>
+    ) -> Option<(V, Option<Copy>)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
+        V: Clone,
     {
-        let found = self.read(key)?;
-        let copy = match self.host.get() {
-            Some(host) => terms(found.value()).and_then(|(until, weight)| self.grant(host, &found, until, weight)),
-            None => None,
-        };
-        Some((found, copy))
-    }
-
-    fn grant(&self, host: &SlotTable, found: &Found<'_, V, K>, until: u64, weight: u64) -> Option<Copy> {
-        let now = self.clock.now_ms();
-        if until <= now || !(found.has_copy() || self.charge(found, weight)) {
-            return None;
-        }
-        let slot = self.global(found.place());
-        // In this order: what takes the entry out ends its life first, and then bumps the generation.
-        let generation = host.generation(slot);
-        host.set_now(now);
-        found.pins.is_live().then(|| Copy { at: SlotRef { slot, generation }, until: host.until(until, now) })
+        let host = self.host.get();
+        let (value, wanted) = self.find(key, |place, record| {
+            // SAFETY: the record is in the index, and the lock is held.
+            let value = &unsafe { record.content() }.value;
+            let wanted = host.and_then(|host| {
+                let (until, weight) = terms(value)?;
+                let slot = self.global(place);
+                // Under the lock, so the generation is that of this entry.
+                Some((SlotRef { slot, generation: host.generation(slot) }, until, weight, record.has_copy()))
+            });
+            (value.clone(), wanted)
+        })?;
+        let copy = wanted.zip(host).and_then(|((at, until, weight, charged), host)| {
+            let now = self.clock.now_ms();
+            if until <= now || !(charged || self.charge(at, weight)) {
+                return None;
+            }
+            host.set_now(now);
+            Some(Copy { at, until: host.until(until, now) })
+        });
+        Some((value, copy))
     }
 
     /// Adds the weight of a copy to an entry. False where there is no room, or the entry has left.
-    fn charge(&self, found: &Found<'_, V, K>, weight: u64) -> bool {
-        let Place { shard, slot } = found.place();
+    fn charge(&self, at: SlotRef, weight: u64) -> bool {
+        let Some(Place { shard, slot }) = self.place_of(at.slot) else { return false };
         let now = self.clock.now_ms();
         let mut gone = Gone::default();
         let mut state = self.lock(shard);
+        let record = self.record(Place { shard, slot });
         let charged = loop {
-            if !found.pins.is_live() {
+            if self.slot_of(at) == NIL {
                 break false;
             }
-            if found.has_copy() {
+            if record.has_copy() {
                 break true;
             }
-            let (old, new) = (found.weight(), found.weight().saturating_add(weight));
+            let (old, new) = (record.weight(), record.weight().saturating_add(weight));
             let Ok(new_number) = u32::try_from(new) else { break false };
             // A copy is an extra: one that would take most of a shard is not worth it.
             if new > self.budget.bytes.max / (2 * self.shards.len() as u64) {
@@ -78,8 +84,8 @@ where
                 let (old_share, new_share) = self.shares(old, new);
                 state.policy.replaced(slot, old_share, new_share);
                 state.bytes += weight;
-                found.set_weight(new_number);
-                found.set_copy(true);
+                record.set_weight(new_number);
+                record.set_copied();
                 break true;
             }
             if !self.evict(&mut state, shard, slot, now, &mut gone) {
@@ -107,7 +113,7 @@ where
     pub fn slot_of(&self, at: SlotRef) -> u32 {
         match (self.place_of(at.slot), self.host.get()) {
             (Some(place), Some(host))
-                if self.record(place).pins.is_live() && host.generation(at.slot) == at.generation =>
+                if self.record(place).is_live() && host.generation(at.slot) == at.generation =>
             {
                 place.slot
             }

@@ -4,7 +4,7 @@
 //! MemoryCache   the face for Rust        copies, slots   the faces for hosts that keep values themselves
 //!   store       the whole: find, insert, remove, expire; who locks what
 //!     shard     one part of it, changed under its lock
-//!     record    one entry in its slot, with its pins: readers need no lock
+//!     record    one entry in its slot; pins keep it where a reader has let go of the lock
 //!     index     hash → slot
 //!     policy    who stays
 //!     expiry    when entries die: a timing wheel
@@ -23,6 +23,7 @@ mod index;
 mod orphans;
 mod pins;
 mod policy;
+mod quiet;
 mod record;
 mod shard;
 mod slots;
@@ -109,7 +110,7 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.store.read(key).map(|entry| entry.value().clone())
+        self.store.get(key)
     }
 
     /// What `read` makes of the value under `key`, which is not cloned.
@@ -127,7 +128,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.store.read(key).map(|entry| read(entry.value()))
+        self.store.pinned(key).map(|entry| read(entry.value()))
     }
 
     /// Puts `value` under `key` for the time `ttl`, in the place of what was there.
@@ -178,7 +179,7 @@ where
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.store.read_to_copy(key, terms).map(|(found, copy)| (found.value().clone(), copy))
+        self.store.get_to_copy(key, terms)
     }
 
     /// Makes the slot table, from which a host answers by itself. False where there is no address space for it.

@@ -2,7 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::arena::Zeroed;
 use super::pins::Pins;
@@ -16,9 +16,8 @@ const AROUND: usize = 46;
 
 /// All zero: free, with nothing in it.
 ///
-/// The numbers are written under the lock of the shard before the record is published, `uses` and `copy` also
-/// later. They are atomics because a late reader may look at a slot that is being written; it does not use what it
-/// read unless its pin says that the record was live.
+/// What readers write, or read while it may be written, is atomic. Everything else changes with the shard's lock
+/// held alone; it is atomic too, which costs nothing, because a pinned record is read without the lock.
 #[repr(C)]
 pub(super) struct Record<V, K> {
     pub pins: Pins,
@@ -27,7 +26,7 @@ pub(super) struct Record<V, K> {
     weight: AtomicU32,
     bucket: AtomicU16,
     uses: AtomicU8,
-    copy: AtomicBool,
+    flags: AtomicU8,
     content: UnsafeCell<MaybeUninit<Content<V, K>>>,
 }
 
@@ -46,7 +45,7 @@ impl<V, K> Default for Record<V, K> {
             weight: AtomicU32::new(0),
             bucket: AtomicU16::new(0),
             uses: AtomicU8::new(0),
-            copy: AtomicBool::new(false),
+            flags: AtomicU8::new(0),
             content: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -69,14 +68,13 @@ impl<V, K> Record<V, K> {
     /// Fills a free record.
     ///
     /// # Safety
-    /// The record is free, its content taken, and the caller the only one to fill it: it holds the lock of the shard
-    /// that owns the slot.
+    /// The record is free, its content taken, and the caller holds the lock of the shard that owns the slot alone.
     pub unsafe fn write(&self, entry: &Numbers, content: Content<V, K>) {
         self.hash.store(entry.hash, Ordering::Relaxed);
         self.deadline.store(entry.deadline, Ordering::Relaxed);
         self.weight.store(entry.weight, Ordering::Relaxed);
         self.uses.store(entry.uses, Ordering::Relaxed);
-        self.copy.store(false, Ordering::Relaxed);
+        self.flags.store(LIVE, Ordering::Relaxed);
         // SAFETY: nobody reads the content of a record that is not live, says the contract of `content`.
         unsafe { (*self.content.get()).write(content) };
     }
@@ -84,11 +82,11 @@ impl<V, K> Record<V, K> {
     /// The content.
     ///
     /// # Safety
-    /// The record was live when the caller pinned it, and stays pinned as long as the reference is used; or it is
-    /// live and the caller holds the lock of its shard.
+    /// As long as the reference is used the caller holds a pin on the record; or the record is in the index and the
+    /// caller holds the lock of its shard, at least shared.
     #[inline]
     pub unsafe fn content(&self) -> &Content<V, K> {
-        // SAFETY: written before the record was published, and not taken while it is live or pinned.
+        // SAFETY: it was written when the record was filled, and is not taken while the record is live or pinned.
         unsafe { (*self.content.get()).assume_init_ref() }
     }
 
@@ -144,15 +142,29 @@ impl<V, K> Record<V, K> {
         }
     }
 
-    /// Whether a host holds a decoded copy, whose weight is part of ours.
-    pub fn has_copy(&self) -> bool {
-        self.copy.load(Ordering::Acquire)
+    /// Whether the entry is in the cache: in index, policy and wheel of its shard. Asked with the lock held.
+    pub fn is_live(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & LIVE != 0
     }
 
-    pub fn set_copy(&self, copy: bool) {
-        self.copy.store(copy, Ordering::Release);
+    /// Whether a host holds a decoded copy, whose weight is part of ours.
+    pub fn has_copy(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & COPIED != 0
+    }
+
+    /// A host has got leave to keep a copy. With the lock held alone, as [`Record::end`].
+    pub fn set_copied(&self) {
+        self.flags.fetch_or(COPIED, Ordering::Relaxed);
+    }
+
+    /// The entry has left the cache.
+    pub fn end(&self) {
+        self.flags.store(0, Ordering::Relaxed);
     }
 }
+
+const LIVE: u8 = 1;
+const COPIED: u8 = 2;
 
 /// The numbers of a new entry.
 pub(super) struct Numbers {

@@ -1,5 +1,4 @@
-//! One shard: the index that readers use without its lock, and what is changed under it. Entries go in and out here,
-//! each step in the one order that keeps readers and hosts right.
+//! One shard: what its lock protects. Entries go in and out here, each step in the order that keeps hosts right.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -8,18 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::budget::Scarce;
 use super::departed::{Departed, EvictReason, Gone, Place};
 use super::expiry::{Mortal, Wheel};
-use super::index::{Index, IndexWriter};
+use super::index::Index;
 use super::orphans::Orphans;
 use super::pins::Retired;
 use super::policy::{Policy, Residents, Tuning};
-use super::record::{Content, MAX_USES, Numbers, Record};
+use super::record::{Content, MAX_USES, Numbers};
 use super::store::Store;
-use crate::sync::Mutex;
+use crate::sync::RwLock;
 
 #[repr(align(128))]
 pub(super) struct Shard {
-    pub index: Index,
-    pub state: Mutex<State>,
+    pub state: RwLock<State>,
     /// Slots that became free where the lock could not be taken.
     pub orphans: Orphans,
     /// What it holds, for others to see who has too much.
@@ -30,7 +28,7 @@ pub(super) struct Shard {
 pub(super) struct State {
     pub policy: Policy,
     pub wheel: Wheel,
-    index: IndexWriter,
+    pub index: Index,
     /// The weight of all entries, which the policy may count otherwise.
     pub bytes: u64,
     free: Vec<u32>,
@@ -40,13 +38,11 @@ pub(super) struct State {
 
 impl Shard {
     pub fn new(tuning: &Arc<Tuning>) -> Self {
-        let (index, writer) = Index::new();
         Shard {
-            index,
-            state: Mutex::new(State {
+            state: RwLock::new(State {
                 policy: Policy::new(tuning.clone()),
                 wheel: Wheel::default(),
-                index: writer,
+                index: Index::new(),
                 bytes: 0,
                 free: Vec::new(),
                 end: 0,
@@ -163,13 +159,13 @@ where
         let slot = state.slot();
         self.fill(state, Place { shard, slot }, numbers, content);
         if self.is_indexed {
-            state.index.insert(&self.shards[shard as usize].index, numbers.hash, slot);
+            state.index.insert(numbers.hash, slot);
         }
         self.enlist(state, Place { shard, slot }, now);
         slot
     }
 
-    /// Writes a free slot, and makes it live.
+    /// Fills a free slot.
     fn fill(&self, state: &mut State, place: Place, numbers: &Numbers, content: Content<V, K>) {
         let record = self.record(place);
         // SAFETY: the slot came from the free list or was just retired and taken, and we hold the shard's lock.
@@ -178,7 +174,6 @@ where
             host.bump(self.global(place));
         }
         state.bytes += u64::from(numbers.weight);
-        record.pins.publish();
     }
 
     fn enlist(&self, state: &mut State, place: Place, now: u64) {
@@ -206,14 +201,11 @@ where
         let numbers = Numbers { uses: uses.saturating_add(1).min(MAX_USES), ..*numbers };
         state.wheel.unlink(&view, old.slot);
         state.bytes -= old_weight;
-        let index = &self.shards[old.shard as usize].index;
-        let copied = self.is_copied(record);
-        index.changing(|| match record.pins.retire() {
+        self.dismiss(old, gone);
+        match record.pins.retire() {
             Retired::Writer => {
                 // SAFETY: `retire` has made us the one that takes it.
-                let before = unsafe { record.take() };
-                self.dismiss(old, copied, gone);
-                self.note(Departed::Owned(before), reason, gone);
+                self.note(Departed::Owned(unsafe { record.take() }), reason, gone);
                 let (old_share, new_share) = self.shares(old_weight, u64::from(numbers.weight));
                 self.fill(state, old, &numbers, content);
                 state.policy.replaced(old.slot, old_share, new_share);
@@ -222,7 +214,6 @@ where
             }
             Retired::LastReader => {
                 // Its readers keep the slot: the new one gets another, and begins anew in the policy.
-                self.dismiss(old, copied, gone);
                 state.policy.remove(&view, old.slot);
                 self.note(Departed::Pinned(old), reason, gone);
                 let new = Place { shard: old.shard, slot: state.slot() };
@@ -233,7 +224,7 @@ where
                 self.enlist(state, new, now);
                 new.slot
             }
-        })
+        }
     }
 
     /// What weights count for the policy.
@@ -268,11 +259,11 @@ where
         let reason = if record.deadline() <= now { EvictReason::Expired } else { reason };
         state.wheel.unlink(&self.view(place.shard), place.slot);
         if self.is_indexed {
-            state.index.remove(&self.shards[place.shard as usize].index, record.hash(), place.slot);
+            state.index.remove(record.hash(), place.slot);
         }
         let weight = record.weight();
         state.bytes -= weight;
-        let copied = self.is_copied(record);
+        self.dismiss(place, gone);
         let departed = match record.pins.retire() {
             Retired::Writer => {
                 // SAFETY: `retire` has made us the one that takes it.
@@ -282,21 +273,19 @@ where
             }
             Retired::LastReader => Departed::Pinned(place),
         };
-        // The room is free when a host can no longer answer with the entry.
-        self.dismiss(place, copied, gone);
+        // Only now: the room is free when a host can no longer answer with the entry.
         self.budget.give_back(weight, 1);
         self.note(departed, reason, gone);
     }
 
-    /// Whether a host holds a copy. Of entries without an index it has them all.
-    fn is_copied(&self, record: &Record<V, K>) -> bool {
-        !self.is_indexed || record.has_copy()
-    }
-
-    /// Kills the copies of a record that has been retired.
-    fn dismiss(&self, place: Place, copied: bool, gone: &mut Gone<V, K>) {
+    /// Ends the life of a record, and kills its copies.
+    fn dismiss(&self, place: Place, gone: &mut Gone<V, K>) {
+        let record = self.record(place);
+        let copied = !self.is_indexed || record.has_copy();
+        record.end();
         if let Some(host) = self.host.get() {
             let dead = host.bump(self.global(place));
+            // Of entries without an index the host has all.
             if copied {
                 gone.dead.push(dead);
             }

@@ -1,16 +1,15 @@
 //! Index, records, policy and wheel put together, in shards.
 //!
 //! A key's shard and its place in the index are fixed by its hash. Whoever changes an entry holds the lock of its
-//! shard, so policy, wheel and index agree whenever that lock is free. Readers take no lock: they look into the
-//! index, pin the record they find there and look again where something moved meanwhile (`index`, `pins`). No
-//! thread ever holds the locks of two shards.
+//! shard alone, so policy, wheel and index agree whenever that lock is free; readers share it. No thread ever holds
+//! the locks of two shards.
 //!
-//! Weigher, listener, `Clone` and `Drop` of the user's types run with no lock held: a reader works on a pinned
-//! record, and a writer gathers what has left and lets go of it at the end (`Store::release`).
+//! Weigher, listener, `Clone` and `Drop` of the user's types run with no lock held: a reader pins the record and lets
+//! go of the lock (`pins`), and a writer gathers what has left and lets go of it at the end (`Store::release`).
+//! Only types that are known to run no code of the user's are cloned under the lock (`quiet`).
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -19,16 +18,15 @@ use foldhash::quality::RandomState;
 use super::arena::Arena;
 use super::budget::{Budget, Scarce};
 use super::departed::{Departed, EvictReason, Gone, Place, heap_bytes};
-use super::index::Index;
-use super::pins::Pinned;
 use super::policy::{NIL, Tuning};
+use super::quiet::clones_quietly;
 use super::record::{Content, Numbers, Record};
 use super::shard::{Shard, State, View};
 use super::stats::{MemoryStats, Reads};
 use super::table::{SlotRef, SlotTable};
 use crate::clock::{self, Clock, Watch};
 use crate::host::fork_generation;
-use crate::sync::lock;
+use crate::sync::{RwLockWriteGuard, read, write};
 
 pub(super) type Weigher<V, K> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 pub(super) type Listener<V, K> = Box<dyn Fn(&K, &V, EvictReason) + Send + Sync>;
@@ -37,8 +35,6 @@ pub(super) type Listener<V, K> = Box<dyn Fn(&K, &V, EvictReason) + Send + Sync>;
 const BATCH: usize = 64;
 /// How many steps of the wheels one tick takes: a few milliseconds, so that others on that thread get their turn.
 const STEPS_PER_TICK: usize = 1 << 15;
-/// A reader that found nothing while the index moved looks again this often, and then takes the lock.
-const LOOKS: u32 = 16;
 
 pub(super) struct Store<V, K> {
     records: Arena<Record<V, K>>,
@@ -76,7 +72,7 @@ pub(super) struct Size {
     pub is_indexed: bool,
 }
 
-/// A live record, pinned.
+/// A record that was live when we pinned it.
 pub(super) struct Found<'a, V, K> {
     store: &'a Store<V, K>,
     record: &'a Record<V, K>,
@@ -85,25 +81,13 @@ pub(super) struct Found<'a, V, K> {
 
 impl<V, K> Found<'_, V, K> {
     pub fn value(&self) -> &V {
-        // SAFETY: the record was live when we pinned it.
+        // SAFETY: we hold a pin.
         &unsafe { self.record.content() }.value
     }
 
     fn key(&self) -> &K {
-        // SAFETY: as above.
+        // SAFETY: we hold a pin.
         &unsafe { self.record.content() }.key
-    }
-
-    pub fn place(&self) -> Place {
-        self.place
-    }
-}
-
-impl<V, K> Deref for Found<'_, V, K> {
-    type Target = Record<V, K>;
-
-    fn deref(&self) -> &Record<V, K> {
-        self.record
     }
 }
 
@@ -156,7 +140,7 @@ impl<V, K> Store<V, K> {
     /// Drops the content of a record whose last reader we were, and frees its slot.
     #[cold]
     fn reclaim(&self, place: Place) {
-        // SAFETY: `unpin` or `pin` has told us to, and tells nobody else.
+        // SAFETY: `unpin` has told us to, and tells nobody else.
         let content = unsafe { self.record(place).take() };
         self.shards[place.shard as usize].orphans.push(place.slot);
         drop(content);
@@ -244,86 +228,65 @@ where
         shard
     }
 
-    /// The record of a key, pinned; it may be dead.
+    /// Looks an entry up, notes the use and counts. `take` runs under the shard's lock, shared with other readers.
     #[inline]
-    fn find<Q>(&self, hash: u64, key: &Q) -> Option<Found<'_, V, K>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let shard = self.shard_of(hash);
-        let index = &self.shards[shard as usize].index;
-        for _ in 0..LOOKS {
-            let version = index.version();
-            let found = self.look(index, shard, hash, key);
-            if found.is_some() || index.stood_still(version) {
-                return found;
-            }
-            std::hint::spin_loop();
-        }
-        // Writers come faster than we look: nothing moves while we hold their lock.
-        let _state = self.lock(shard);
-        let place = Place { shard, slot: self.find_locked(shard, low(hash), key)? };
-        let record = self.record(place);
-        let pinned = record.pins.pin();
-        debug_assert_eq!(pinned, Pinned::Live, "what is in the index is live while the lock is held");
-        Some(Found { store: self, record, place })
-    }
-
-    #[inline]
-    fn look<Q>(&self, index: &Index, shard: u32, hash: u64, key: &Q) -> Option<Found<'_, V, K>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        index.find(low(hash), |slot| {
-            let place = Place { shard, slot };
-            let record = self.record(place);
-            match record.pins.pin() {
-                Pinned::Live => {
-                    let found = Found { store: self, record, place };
-                    (found.key().borrow() == key).then_some(found)
-                }
-                Pinned::Dead => None,
-                Pinned::Inherited => {
-                    self.reclaim(place);
-                    None
-                }
-            }
-        })
-    }
-
-    /// The live entry under a key, noted as used and counted.
-    #[inline]
-    pub fn read<Q>(&self, key: &Q) -> Option<Found<'_, V, K>>
+    pub(super) fn find<Q, R>(&self, key: &Q, take: impl FnOnce(Place, &Record<V, K>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        match self.find(hash, key) {
-            Some(found) if found.deadline() > self.clock.now_ms() => {
-                found.touch();
-                self.reads.hit();
-                self.accessed(hash, found.weight());
-                Some(found)
-            }
-            found => {
-                self.reads.miss();
-                if let Some(dead) = found {
-                    self.collect(&dead);
-                }
-                None
-            }
+        let shard = self.shard_of(hash);
+        let now = self.clock.now_ms();
+        let state = read(&self.shards[shard as usize].state);
+        let found = self.find_in(&state, shard, low(hash), key);
+        let Some(place) = found.map(|slot| Place { shard, slot }) else {
+            drop(state);
+            self.reads.miss();
+            return None;
+        };
+        let record = self.record(place);
+        if record.deadline() <= now {
+            drop(state);
+            self.reads.miss();
+            self.collect(place, now);
+            return None;
         }
+        record.touch();
+        let weight = record.weight();
+        let taken = take(place, record);
+        drop(state);
+        self.reads.hit();
+        self.accessed(hash, weight);
+        Some(taken)
     }
 
-    /// Has the policy's simulations see an access, if the key is one of theirs.
+    /// A clone of the live value under a key, noted as used and counted.
     #[inline]
-    pub(super) fn accessed(&self, hash: u64, weight: u64) {
-        if self.tuning.is_sampled(hash) {
-            self.tuning.record(hash, weight);
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        if clones_quietly::<V>() {
+            // SAFETY: the record is in the index, and the lock is held.
+            return self.find(key, |_, record| unsafe { record.content() }.value.clone());
         }
+        self.pinned(key).map(|found| found.value().clone())
+    }
+
+    /// The live entry under a key, noted as used and counted, and kept from being taken away.
+    pub fn pinned<Q>(&self, key: &Q) -> Option<Found<'_, V, K>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let place = self.find(key, |place, record| {
+            record.pins.pin();
+            place
+        })?;
+        Some(Found { store: self, record: self.record(place), place })
     }
 
     /// Whether there is a live entry under a key; neither noted nor counted.
@@ -332,7 +295,19 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(self.hash(key), key).is_some_and(|found| found.deadline() > self.clock.now_ms())
+        let hash = self.hash(key);
+        let shard = self.shard_of(hash);
+        let state = read(&self.shards[shard as usize].state);
+        let found = self.find_in(&state, shard, low(hash), key);
+        found.is_some_and(|slot| self.record(Place { shard, slot }).deadline() > self.clock.now_ms())
+    }
+
+    /// Has the policy's simulations see an access, if the key is one of theirs.
+    #[inline]
+    pub(super) fn accessed(&self, hash: u64, weight: u64) {
+        if self.tuning.is_sampled(hash) {
+            self.tuning.record(hash, weight);
+        }
     }
 
     /// Stores an entry that dies at `deadline`, and evicts for it. Where it cannot be stored, because it is
@@ -403,7 +378,7 @@ where
     /// Empties the cache, shard by shard and a few entries at a time: what is set meanwhile may stay.
     pub fn clear(&self) {
         for shard in 0..self.shard_count() {
-            let end = lock(&self.shards[shard as usize].state).end();
+            let end = read(&self.shards[shard as usize].state).end();
             let mut next = 0;
             while next < end {
                 let mut gone = Gone::default();
@@ -411,7 +386,7 @@ where
                 let mut state = self.lock(shard);
                 while next < end && gone.len() < BATCH {
                     let record = self.record(Place { shard, slot: next });
-                    if record.pins.is_live() {
+                    if record.is_live() {
                         self.detach(&mut state, Place { shard, slot: next }, EvictReason::Cleared, now, &mut gone);
                     }
                     next += 1;
@@ -464,10 +439,10 @@ where
         }
     }
 
-    pub(super) fn lock(&self, shard: u32) -> crate::sync::MutexGuard<'_, State> {
+    pub(super) fn lock(&self, shard: u32) -> RwLockWriteGuard<'_, State> {
         // The only panic under the lock is that of a key's `Eq`, and nothing has changed by then.
         let shard = &self.shards[shard as usize];
-        let mut state = lock(&shard.state);
+        let mut state = write(&shard.state);
         while let Some(slot) = shard.orphans.pop() {
             state.free(slot);
         }
@@ -475,7 +450,7 @@ where
     }
 
     /// Says what the shard holds, for others to see who has too much, and lets go of its lock.
-    pub(super) fn publish(&self, shard: u32, state: crate::sync::MutexGuard<'_, State>) {
+    pub(super) fn publish(&self, shard: u32, state: RwLockWriteGuard<'_, State>) {
         self.shards[shard as usize].publish(&state);
     }
 
@@ -491,7 +466,7 @@ where
         let NewEntry { shard, numbers, instead } = *entry;
         let mut state = self.lock(shard);
         let old = match (instead, &content) {
-            (Instead::SameKey, Some(content)) => self.find_locked(shard, numbers.hash, &content.key),
+            (Instead::SameKey, Some(content)) => self.find_in(&state, shard, numbers.hash, &content.key),
             (Instead::Slot(at), _) => Some(self.slot_of(at)).filter(|slot| *slot != NIL),
             _ => None,
         };
@@ -517,14 +492,15 @@ where
         Ok(SlotRef { slot, generation })
     }
 
-    /// The slot of a key. The caller holds the shard's lock.
-    pub(super) fn find_locked<Q>(&self, shard: u32, hash: u32, key: &Q) -> Option<u32>
+    /// The slot of a key.
+    #[inline]
+    fn find_in<Q>(&self, state: &State, shard: u32, hash: u32, key: &Q) -> Option<u32>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        self.shards[shard as usize].index.find(hash, |slot| {
-            // SAFETY: what is in the index is live while the lock is held.
+        state.index.find(hash, |slot| {
+            // SAFETY: the record is in the index, and the caller holds the lock, as it has the state.
             let content = unsafe { self.record(Place { shard, slot }).content() };
             (content.key.borrow() == key).then_some(slot)
         })
@@ -578,21 +554,20 @@ where
     {
         let shard = self.shard_of(hash);
         let mut state = self.lock(shard);
-        if let Some(slot) = self.find_locked(shard, low(hash), key) {
+        if let Some(slot) = self.find_in(&state, shard, low(hash), key) {
             self.detach(&mut state, Place { shard, slot }, reason, now, gone);
             self.publish(shard, state);
         }
     }
 
-    /// Takes out an entry that a reader found dead, if nobody else has.
+    /// Takes out an entry that a reader found dead, if nobody else has. Whatever dead entry lies there may go.
     #[cold]
-    fn collect(&self, dead: &Found<'_, V, K>) {
+    fn collect(&self, place: Place, now: u64) {
         let mut gone = Gone::default();
-        let place = dead.place();
         let mut state = self.lock(place.shard);
-        // Our pin keeps the slot from being used again: what is live there is what we found.
-        if dead.pins.is_live() {
-            self.detach(&mut state, place, EvictReason::Expired, dead.deadline(), &mut gone);
+        let record = self.record(place);
+        if record.is_live() && record.deadline() <= now {
+            self.detach(&mut state, place, EvictReason::Expired, now, &mut gone);
         }
         self.publish(place.shard, state);
         self.release(gone);
@@ -670,10 +645,10 @@ where
 impl<V, K> Drop for Store<V, K> {
     fn drop(&mut self) {
         for (number, shard) in (0..).zip(self.shards.iter()) {
-            let end = lock(&shard.state).end();
+            let end = read(&shard.state).end();
             for slot in 0..end {
                 let record = self.record(Place { shard: number, slot });
-                if record.pins.is_live() {
+                if record.is_live() {
                     // SAFETY: nobody else has the store any more, so nobody reads, and each live record is taken once.
                     drop(unsafe { record.take() });
                 }

@@ -11,9 +11,8 @@
 //! lies ahead of `now`, compared as signed differences. A hit counts `visited` up to 3, by a plain store, and only
 //! when that changes it.
 //!
-//! Whatever takes an entry out first makes its record dead and then bumps the generation. So a generation that was
-//! read while the record was live is that of this very entry, and a call that took the entry out has bumped it
-//! before it returns.
+//! Whatever takes an entry out bumps the generation under the shard's lock, before its call returns; a generation that
+//! was read together with the entry, under that lock, is that of this very entry.
 
 use super::arena::{Arena, Zeroed};
 use super::record::MAX_USES;
