@@ -4,7 +4,8 @@
 //! MemoryCache   the face
 //!   store       shards: who locks what; insert, evict, expire
 //!     map       key → entry, concurrent
-//!     policy    who stays (S3-FIFO), with its ghost
+//!     slots     the entries by number
+//!     policy    who stays: two queues, tuned by simulations
 //!     expiry    when entries die: a timing wheel
 //!     budget    the bound of the whole
 //! ```
@@ -13,9 +14,9 @@ mod budget;
 mod builder;
 mod entry;
 mod expiry;
-mod ghost;
 mod map;
 mod policy;
+mod slots;
 mod stats;
 mod store;
 #[cfg(test)]

@@ -18,7 +18,8 @@ use super::budget::{Budget, Scarce};
 use super::entry::{Departed, Entry, EvictReason, heap_bytes};
 use super::expiry::Wheel;
 use super::map::Map;
-use super::policy::{NIL, Policy};
+use super::policy::{NIL, Policy, Tuning};
+use super::slots::Slots;
 use super::stats::{MemoryStats, Reads};
 use crate::clock::{self, Clock};
 
@@ -35,6 +36,7 @@ pub(super) struct Store<V, K> {
     shards: Box<[Shard<V, K>]>,
     pub budget: Budget,
     pub clock: Clock,
+    tuning: Arc<Tuning>,
     weigher: Weigher<V, K>,
     listener: Option<Listener<V, K>>,
     reads: Reads,
@@ -54,7 +56,8 @@ struct Shard<V, K> {
 }
 
 struct State<V, K> {
-    policy: Policy<V, K>,
+    slots: Slots<V, K>,
+    policy: Policy,
     wheel: Wheel,
 }
 
@@ -82,16 +85,20 @@ where
         weigher: Weigher<V, K>,
         listener: Option<Listener<V, K>>,
     ) -> Arc<Self> {
+        let tuning = Tuning::new(budget.entries.max, budget.bytes.max);
+        let policy = || Policy::new(tuning.clone());
         let shard = || Shard {
-            state: Mutex::new(State { policy: Policy::default(), wheel: Wheel::default() }),
+            state: Mutex::new(State { slots: Slots::default(), policy: policy(), wheel: Wheel::default() }),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
         };
+        let parts = (0..shards).map(|_| shard()).collect();
         Arc::new_cyclic(|me| Store {
             map: Map::new(shards),
-            shards: (0..shards).map(|_| shard()).collect(),
+            shards: parts,
             budget,
             clock,
+            tuning,
             weigher,
             listener,
             reads: Reads::default(),
@@ -112,6 +119,9 @@ where
         match found {
             Some(entry) if !entry.is_dead(self.clock.now_ms()) => {
                 entry.touch();
+                if self.tuning.is_sampled(entry.hash) {
+                    self.tuning.record(entry.hash, entry.weight);
+                }
                 self.reads.hit();
                 Some(entry)
             }
@@ -177,16 +187,18 @@ where
         let now = self.clock.now_ms();
         for (index, shard) in self.shards.iter().enumerate() {
             let mut state = shard.lock();
-            let policy = std::mem::take(&mut state.policy);
+            let slots = std::mem::take(&mut state.slots);
+            let (weight, len) = (state.policy.weight(), state.policy.len());
+            state.policy.clear();
             let wheel = std::mem::take(&mut state.wheel);
             let parts = (0..self.map.parts()).filter(|part| self.shard_of(*part) == index);
             let tables: Vec<_> = parts.map(|part| self.map.clear(part)).collect();
-            self.budget.give_back(policy.weight(), policy.len());
+            self.budget.give_back(weight, len);
             shard.publish(&state);
             drop(state);
             drop((wheel, tables));
             let mut gone = Vec::new();
-            for entry in policy.into_entries() {
+            for entry in slots.into_entries() {
                 self.note(entry, EvictReason::Cleared, now, &mut gone);
             }
             self.release(gone);
@@ -258,8 +270,8 @@ where
         let old = self.map.find(entry.hash, &entry.key);
         let keep = old.as_ref().map_or(NIL, |old| old.slot());
         let instead = old.as_ref().map(|old| old.weight);
-        while let Err(scarce) = self.reserve(&state.policy, entry.weight, instead) {
-            let over = self.is_over_share(&state.policy, entry.weight, scarce);
+        while let Err(scarce) = self.reserve(&state, entry.weight, instead) {
+            let over = self.is_over_share(&state, entry.weight, scarce);
             if !over || !self.evict(&mut state, keep, now, gone) {
                 shard.publish(&state);
                 return Err(scarce);
@@ -270,13 +282,17 @@ where
                 entry.inherit(&old);
                 let slot = old.slot();
                 self.map.replace(&old, entry.clone());
-                state.policy.replace(slot, entry.clone());
+                state.slots.replace(slot, entry.clone());
+                state.policy.replaced(slot, old.weight, entry.weight);
                 self.note(old, EvictReason::Replaced, now, gone);
                 slot
             }
             None => {
                 self.map.insert(entry.clone());
-                state.policy.insert(entry.clone())
+                let State { slots, policy, .. } = &mut *state;
+                let slot = slots.insert(entry.clone());
+                policy.insert(slots, slot, gone.is_empty());
+                slot
             }
         };
         state.wheel.link(slot, entry.deadline, now);
@@ -284,8 +300,8 @@ where
         Ok(())
     }
 
-    fn reserve(&self, policy: &Policy<V, K>, weight: u64, instead: Option<u64>) -> Result<(), Scarce> {
-        if instead.is_none() && !policy.has_room() {
+    fn reserve(&self, state: &State<V, K>, weight: u64, instead: Option<u64>) -> Result<(), Scarce> {
+        if instead.is_none() && !state.slots.has_room() {
             return Err(Scarce::Entries);
         }
         self.budget.reserve(weight, instead)
@@ -293,11 +309,12 @@ where
 
     /// Whether a shard, with a new entry of `weight`, would hold more than its part of the bound. If not, some
     /// other shard holds more than its own.
-    fn is_over_share(&self, policy: &Policy<V, K>, weight: u64, scarce: Scarce) -> bool {
+    fn is_over_share(&self, state: &State<V, K>, weight: u64, scarce: Scarce) -> bool {
+        let State { slots, policy, .. } = state;
         let parts = self.shards.len() as u64;
         match scarce {
             Scarce::Bytes => policy.weight().saturating_add(weight) > self.budget.bytes.max / parts,
-            Scarce::Entries => !policy.has_room() || policy.len() + 1 > self.budget.entries.max / parts,
+            Scarce::Entries => !slots.has_room() || policy.len() + 1 > self.budget.entries.max / parts,
         }
     }
 
@@ -327,7 +344,8 @@ where
 
     /// Evicts one entry other than that in slot `keep`. False if there is none.
     fn evict(&self, state: &mut State<V, K>, keep: u32, now: u64, gone: &mut Vec<Departed<V, K>>) -> bool {
-        let Some(entry) = state.policy.evict(keep) else { return false };
+        let State { slots, policy, .. } = state;
+        let Some(entry) = policy.evict(slots, keep).and_then(|slot| slots.take(slot)) else { return false };
         state.wheel.unlink(entry.slot());
         self.map.remove(&entry);
         self.budget.give_back(entry.weight, 1);
@@ -337,7 +355,10 @@ where
 
     /// Takes the entry in a slot out of everything.
     fn detach(&self, state: &mut State<V, K>, slot: u32) -> Option<Arc<Entry<V, K>>> {
-        let entry = state.policy.remove(slot)?;
+        state.slots.get(slot)?;
+        let State { slots, policy, .. } = state;
+        policy.remove(slots, slot);
+        let entry = slots.take(slot)?;
         state.wheel.unlink(slot);
         self.map.remove(&entry);
         self.budget.give_back(entry.weight, 1);
@@ -364,7 +385,7 @@ where
         let mut gone = Vec::new();
         let shard = &self.shards[self.index(dead.hash)];
         let mut state = shard.lock();
-        let still_there = state.policy.get(dead.slot()).is_some_and(|entry| Arc::ptr_eq(entry, dead));
+        let still_there = state.slots.get(dead.slot()).is_some_and(|entry| Arc::ptr_eq(entry, dead));
         if still_there && let Some(entry) = self.detach(&mut state, dead.slot()) {
             shard.publish(&state);
             self.note(entry, EvictReason::Expired, dead.deadline, &mut gone);
