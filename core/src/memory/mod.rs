@@ -56,8 +56,9 @@ use store::Store;
 /// * An entry is never returned at or after the end of its ttl (by a clock with a resolution of a few ms). Its
 ///   memory is given back within about 100 ms, whether or not it is read again, by one thread of the process,
 ///   started by the first `set` and asleep while no cache holds anything.
-/// * Over the bound, entries that were not used since they came go first (S3-FIFO). The bound holds at every
-///   moment, keys and overhead counted; an entry that alone exceeds it is not stored.
+/// * Over the bound, entries that were not used since they came go first, by a policy that fits itself to the
+///   accesses. The bound holds at every moment, keys and overhead counted; an entry that alone exceeds it is not
+///   stored.
 ///
 /// # User code and locks
 /// `Clone` and `Drop` of values, the weigher, the listener and the closure of `get_with` run with no lock held,

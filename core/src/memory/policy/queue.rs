@@ -130,4 +130,20 @@ impl Queues {
         queue.weight -= weight;
         Some(place)
     }
+
+    #[cfg(test)]
+    pub fn slots(&self) -> Vec<u32> {
+        let mut slots = Vec::new();
+        for (place, queue) in [(Place::Small, &self.small), (Place::Main, &self.main)] {
+            let (mut at, mut before) = (queue.head, NO_SLOT);
+            while at != NO_SLOT {
+                assert_eq!(self.place(at), Some(place));
+                assert_eq!(self.links[at as usize].prev(), before, "the links agree both ways");
+                slots.push(at);
+                (before, at) = (at, self.links[at as usize].next);
+            }
+            assert_eq!(queue.tail, before);
+        }
+        slots
+    }
 }
