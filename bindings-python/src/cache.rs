@@ -4,16 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use scrubjay_core::host::{self, Answer, FetchOptions, Queue, Step};
 use scrubjay_core::{ErrorKind, Result};
 
 use crate::answer::{self, miss, undecodable};
 use crate::args;
 use crate::batch::{self, Batch};
+<<<<<<< HEAD
 use crate::errors::{error, raised, type_name};
+=======
+use crate::errors::{error, raised};
+use crate::fetch::check_fetch;
+>>>>>>> wt-python
 use crate::memo::{self, Opened};
 use crate::stats::Stats;
 use crate::turn::Turn;
@@ -516,28 +520,4 @@ impl Cache {
 
 fn pairs<'a>(entries: &'a [args::Entry<'_>]) -> PyResult<Vec<(&'a [u8], host::Value)>> {
     entries.iter().map(|(key, value)| Ok((args::key("set_many", key)?, value.clone()))).collect()
-}
-
-/// Checks a fetch before anything runs. What hides that it is a coroutine function is found when it has run.
-fn check_fetch(operation: &str, fetch: &Bound<'_, PyAny>, coroutines: bool) -> PyResult<()> {
-    let py = fetch.py();
-    if !fetch.is_callable() {
-        let message = format!("fetch must be callable, is {}", type_name(fetch));
-        return Err(error(py, ErrorKind::InvalidOption, operation, &message));
-    }
-    if coroutines || !fetch.is_instance_of::<PyFunction>() {
-        return Ok(());
-    }
-    if is_plain_code(&fetch.getattr(intern!(py, "__code__"))?)? {
-        return Ok(());
-    }
-    let message = format!("fetch must not be a coroutine function here: await a{operation} instead");
-    Err(error(py, ErrorKind::InvalidOption, operation, &message))
-}
-
-/// Whether code is not that of a coroutine function.
-pub(crate) fn is_plain_code(code: &Bound<'_, PyAny>) -> PyResult<bool> {
-    const CO_COROUTINE: u32 = 0x80;
-    let flags: u32 = code.getattr(intern!(code.py(), "co_flags"))?.extract()?;
-    Ok(flags & CO_COROUTINE == 0)
 }

@@ -19,6 +19,7 @@ mod decode;
 mod encode;
 mod errors;
 mod exit;
+mod fetch;
 mod guarded;
 mod held;
 mod hits;

@@ -54,7 +54,7 @@ impl Memo {
         typed: bool,
         info: Py<PyAny>,
     ) -> PyResult<Self> {
-        let bounds = Bounds { entries: Some(maxsize.unwrap_or(super::cache::MOST_ENTRIES).max(1)), bytes: None };
+        let bounds = Bounds { entries: Some(maxsize.unwrap_or(super::opened::MOST_ENTRIES).max(1)), bytes: None };
         Ok(Memo {
             function,
             store: Store::open(py, bounds, seed::seed())?,
