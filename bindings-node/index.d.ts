@@ -83,6 +83,8 @@ export interface CacheOptions {
   codec?: Codec | undefined
   /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
   refreshAhead?: boolean | undefined
+  /** Whether every hit is decoded anew, for callers that change what they get. Default false: hits share a value. */
+  isolate?: boolean | undefined
   /** Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's. */
   tlsCa?: string | Uint8Array | null | undefined
   /** A client certificate for `rediss://`: PEM text or a path; needs `tlsKey`. */
@@ -114,6 +116,7 @@ export interface SharedOptions {
   origin_concurrency?: number | undefined
   codec?: Codec | undefined
   refresh_ahead?: boolean | undefined
+  isolate?: boolean | undefined
   tls_ca?: string | null | undefined
   tls_cert?: string | null | undefined
   tls_key?: string | null | undefined
@@ -179,7 +182,12 @@ export class CacheService {
    */
   constructor(url?: string | URL, prefix?: string, options?: CacheOptions | SharedOptions)
 
-  /** The value of a key; undefined where there is none. A cached null is a value. */
+  /**
+   * The value of a key; undefined where there is none. A cached null is a value.
+   *
+   * A hit in memory is decoded once: later hits give the same object, which is not to be changed, or, with the option
+   * `isolate`, an object of their own.
+   */
   get<T = unknown>(key: Key): Promise<T | undefined>
 
   /** What memory has now, without a look into the shared tier. */
@@ -266,6 +274,104 @@ export class CacheService {
 
   /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The options of a `MemoryCache`. */
+export interface MemoryCacheOptions<V = unknown, K = string> {
+  /** The most entries, 1 to 8388608 (2^23). Default: no bound but that of bytes. */
+  max?: number | undefined
+  /** The most bytes, 1 to 2^46, keys and what an entry costs counted. Default 64 MiB, or no bound where `max` is given. */
+  maxBytes?: number | undefined
+  /** How long an entry lives when `set` does not say, in seconds: 0.001 to 31536000. Default 3600. */
+  ttl?: number | undefined
+  /**
+   * Tells how many bytes a value takes, once, when it is set. Default: an estimate that goes through all of the value.
+   * Asked only where there is a bound in bytes.
+   */
+  sizeOf?: ((value: V, key: K) => number) | undefined
+  /**
+   * Is told of each entry that left, and why, when it has left: it may use the cache. What it throws is an uncaught
+   * exception.
+   */
+  onEvict?: ((value: V, key: K, reason: EvictReason) => void) | undefined
+}
+
+/**
+ * Why an entry left: there was no room for it, its time was up, its key was set or deleted, or the cache was cleared.
+ */
+export type EvictReason = 'capacity' | 'expired' | 'replaced' | 'removed' | 'cleared'
+
+/** How an entry of a `MemoryCache` is kept. */
+export interface MemorySetOptions {
+  /** How long it lives, in seconds: 0.001 to 31536000 (365 days). Default: the `ttl` of the cache. */
+  ttl?: number | undefined
+  /** How many bytes the value takes. Default: what `sizeOf` tells. */
+  size?: number | undefined
+}
+
+/** The counters of a `MemoryCache` since it was made. */
+export interface MemoryStats {
+  hits: number
+  misses: number
+  /** Entries that left for want of room. */
+  evictions: number
+  /** Entries that left at the end of their life. */
+  expired: number
+  /** Entries held now. */
+  entries: number
+  /** Bytes held now; 0 without a bound in bytes. */
+  bytes: number
+}
+
+/**
+ * A cache of one thread alone, like a `Map` that is bounded and whose entries end. It keeps the very keys and values that
+ * it is given, and finds keys as a `Map` does.
+ *
+ * Which entry leaves when there is no room is decided by what was used, and how: see the README. An entry is gone from
+ * memory within a second of its end, without being read.
+ */
+export class MemoryCache<V = unknown, K = string> {
+  /** @throws {InvalidOption} naming the option and its limit */
+  constructor(options?: MemoryCacheOptions<V, K>)
+
+  /** The value of a key; undefined where there is none. */
+  get(key: K): V | undefined
+
+  /** The same without being noted: it neither counts nor keeps the entry from leaving. */
+  peek(key: K): V | undefined
+
+  /** Whether there is an entry, without being noted. */
+  has(key: K): boolean
+
+  /** How many seconds an entry has left; undefined where there is none. */
+  ttl(key: K): number | undefined
+
+  /**
+   * Puts in an entry; in the place of that of the same key. One that is larger than the whole bound is not kept.
+   * @param ttl how long it lives, in seconds; or an object with `ttl` and `size`
+   */
+  set(key: K, value: V, ttl?: number | MemorySetOptions | null): this
+
+  /** Takes an entry out; whether there was one. */
+  delete(key: K): boolean
+
+  /** Takes every entry out. */
+  clear(): void
+
+  /** How many entries there are; some of them may have just come to their end. */
+  readonly size: number
+
+  /** The live entries, in the order in which their keys were first set. The cache may be changed meanwhile. */
+  entries(): Generator<[K, V], undefined, undefined>
+  keys(): Generator<K, undefined, undefined>
+  values(): Generator<V, undefined, undefined>
+  [Symbol.iterator](): Generator<[K, V], undefined, undefined>
+  forEach(callback: (value: V, key: K, cache: MemoryCache<V, K>) => void, thisArg?: unknown): void
+
+  /** The counters of this cache since it was made. */
+  stats(): MemoryStats
+
+  readonly [Symbol.toStringTag]: string
 }
 
 /** What a fetch of many keys brings. */

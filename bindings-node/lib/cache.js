@@ -7,6 +7,8 @@ const { checkSignal } = require('./abort.js')
 const { encode } = require('./encode.js')
 const { decode, isStored, NONE } = require('./decode.js')
 const { listed, entriesOf } = require('./keys.js')
+const { Checked } = require('./checked.js')
+const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
 const { openingJson, storing, fetching, checkFetch } = require('./options.js')
@@ -16,6 +18,9 @@ const { DONE, FAILED } = native
 class CacheService {
   /** The addon's handle. */
   #cache
+  /** @type {Copies} */
+  #copies
+  #checked = new Checked()
   /** What refreshes values behind their readers, to be ended by close. @type {Set<AbortController>} */
   #refreshes = new Set()
   /** What close came to. @type {Promise<object> | undefined} */
@@ -25,15 +30,18 @@ class CacheService {
     const opened = native.open(runtime.host, openingJson(url, prefix, options))
     if (Array.isArray(opened)) throw fetchErrors.thrownBy(opened)
     this.#cache = opened
+    this.#copies = new Copies(opened)
   }
 
   get(key) {
+    const copy = this.#copies.get(key)
+    if (copy !== undefined) return Promise.resolve(copy)
     const answer = native.get(this.#cache, key, runtime.token())
-    if (typeof answer === 'string') {
-      const value = decode(answer)
-      if (value !== NONE) return Promise.resolve(value)
-    }
     if (answer === undefined) return Promise.resolve(undefined)
+    if (isStored(answer)) {
+      const value = decode(answer)
+      if (value !== NONE) return Promise.resolve(this.#copies.kept(key, value))
+    }
     return this.#read(key, answer)
   }
 
@@ -42,7 +50,12 @@ class CacheService {
   }
 
   getSync(key) {
-    return this.#valueOf(key, native.peek(this.#cache, key))
+    const copy = this.#copies.get(key)
+    if (copy !== undefined) return copy
+    const answer = native.peek(this.#cache, key)
+    if (answer === undefined) return undefined
+    const value = this.#valueOf(key, answer)
+    return value === undefined ? undefined : this.#copies.kept(key, value)
   }
 
   /** The value of an answer to a read; undefined for a miss. */
@@ -58,28 +71,41 @@ class CacheService {
   async set(key, value, options) {
     const { ttl, codec } = storing(options, 'set')
     const encoded = encode('set', value)
-    return receipt(this.#cache, native.set(this.#cache, key, encoded, ttl, codec, runtime.token()))
+    return this.#receipt(native.set(this.#cache, key, encoded, ttl, codec, runtime.token()))
   }
 
   async delete(key) {
-    return receipt(this.#cache, native.remove(this.#cache, key, runtime.token()))
+    return this.#receipt(native.remove(this.#cache, key, runtime.token()))
   }
 
   async clear() {
-    return receipt(this.#cache, native.clear(this.#cache, runtime.token()))
+    return this.#receipt(native.clear(this.#cache, runtime.token()))
   }
 
   async getMany(keys) {
     const asked = listed(keys, 'get_many')
-    let answer = native.get_many(this.#cache, asked, runtime.token())
-    if (answer === null) answer = await runtime.answer(this.#cache, runtime.take(1))
-    if (answer[0] === FAILED) throw fetchErrors.thrownBy(answer)
+    const values = asked.map((key) => this.#copies.get(key))
+    const missing = asked.filter((_, index) => values[index] === undefined)
+    // No keys at all are the core's to answer: the cache may be closed.
+    const read = missing.length > 0 || asked.length === 0 ? await this.#readMany(missing) : []
     const found = new Map()
-    answer[1].forEach((item, index) => {
-      const value = this.#valueOf(asked[index], item)
-      if (value !== undefined) found.set(asked[index], value)
+    let next = 0
+    asked.forEach((key, index) => {
+      const value = values[index] === undefined ? read[next++] : values[index]
+      if (value !== undefined) found.set(key, value)
     })
     return found
+  }
+
+  /** The values of keys of which there are no copies; undefined for misses. */
+  async #readMany(keys) {
+    let answer = native.get_many(this.#cache, keys, runtime.token())
+    if (answer === null) answer = await runtime.answer(this.#cache, runtime.take(1))
+    if (answer[0] === FAILED) throw fetchErrors.thrownBy(answer)
+    const [, answers, grants] = answer
+    const values = answers.map((item, index) => this.#valueOf(keys[index], item))
+    this.#copies.keptMany(keys, values, grants)
+    return values
   }
 
   async setMany(entries, options) {
@@ -87,14 +113,19 @@ class CacheService {
     const pairs = entriesOf(entries, 'set_many')
     const keys = pairs.map(([key]) => key)
     const values = pairs.map(([, value]) => encode('set_many', value))
-    return receipt(this.#cache, native.set_many(this.#cache, keys, values, ttl, codec, runtime.token()))
+    return this.#receipt(native.set_many(this.#cache, keys, values, ttl, codec, runtime.token()))
   }
 
   async deleteMany(keys) {
-    return receipt(this.#cache, native.remove_many(this.#cache, listed(keys, 'delete_many'), runtime.token()))
+    return this.#receipt(native.remove_many(this.#cache, listed(keys, 'delete_many'), runtime.token()))
   }
 
   getOrFetch(key, options, fetch, more) {
+    // The way of most calls: nothing is to be checked that was not checked before.
+    if (more === undefined && typeof fetch === 'function' && this.#checked.hasTtl(options)) {
+      const copy = this.#copies.get(key)
+      if (copy !== undefined) return Promise.resolve(copy)
+    }
     try {
       return load(this.#call(key, options, fetch, more, 'get_or_fetch'))
     } catch (error) {
@@ -113,6 +144,8 @@ class CacheService {
     const { signal, codec: ownCodec = codec } = fetching(more, operation)
     return {
       cache: this.#cache,
+      copies: this.#copies,
+      checked: this.#checked,
       refreshes: this.#refreshes,
       key,
       ttl,
@@ -123,6 +156,7 @@ class CacheService {
   }
 
   stats() {
+    this.#copies.report()
     return JSON.parse(native.stats(this.#cache))
   }
 
@@ -133,7 +167,16 @@ class CacheService {
 
   async #close() {
     for (const controller of this.#refreshes) controller.abort()
-    return receipt(this.#cache, native.close(this.#cache, runtime.token()))
+    this.#copies.close()
+    return this.#receipt(native.close(this.#cache, runtime.token()))
+  }
+
+  /** What became of a write, once that is known. */
+  async #receipt(answer) {
+    this.#copies.sweep()
+    if (answer === null) answer = await runtime.answer(this.#cache, runtime.take(1))
+    if (answer[0] === DONE) return { pending: answer[1], token: answer[2] }
+    throw fetchErrors.thrownBy(answer)
   }
 }
 
@@ -146,13 +189,6 @@ if (Symbol.asyncDispose !== undefined) {
     writable: true,
     configurable: true,
   })
-}
-
-/** What became of a write, once that is known. */
-async function receipt(cache, answer) {
-  if (answer === null) answer = await runtime.answer(cache, runtime.take(1))
-  if (answer[0] === DONE) return { pending: answer[1], token: answer[2] }
-  throw fetchErrors.thrownBy(answer)
 }
 
 module.exports = { CacheService }

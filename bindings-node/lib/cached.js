@@ -39,6 +39,8 @@ function remember(cache, options, fn, nameOf) {
   checkCache(cache)
   const { key, ttl, codec } = caching(options)
   const keyOf = keyMaker(cache, key, fn, nameOf)
+  // A ttl alone has the shorter way.
+  const storing = codec === undefined && typeof ttl !== 'object' ? ttl : { ttl, codec }
   const wrapper = function (...args) {
     let made
     try {
@@ -46,7 +48,7 @@ function remember(cache, options, fn, nameOf) {
     } catch (error) {
       return Promise.reject(error)
     }
-    return cache.getOrFetch(made, { ttl, codec }, () => Reflect.apply(fn, this, args))
+    return cache.getOrFetch(made, storing, () => Reflect.apply(fn, this, args))
   }
   Object.defineProperty(wrapper, 'name', { value: fn.name, configurable: true })
   Object.defineProperty(wrapper, 'length', { value: fn.length, configurable: true })

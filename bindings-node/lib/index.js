@@ -1,7 +1,8 @@
 'use strict'
 
 const { CacheService } = require('./cache.js')
+const { MemoryCache } = require('./memory-cache.js')
 const { cached, Cached } = require('./cached.js')
 const { ScrubjayError, PartialError, classes } = require('./errors.js')
 
-module.exports = { CacheService, cached, Cached, ScrubjayError, PartialError, ...classes }
+module.exports = { CacheService, MemoryCache, cached, Cached, ScrubjayError, PartialError, ...classes }

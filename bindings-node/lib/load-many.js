@@ -18,6 +18,8 @@ const OPERATION = 'get_or_fetch_many'
 /**
  * @typedef {object} ManyCall a call of getOrFetchMany
  * @property {unknown} cache the addon's handle
+ * @property {import('./copies.js').Copies} copies
+ * @property {import('./checked.js').Checked} checked
  * @property {Set<AbortController>} refreshes
  * @property {(string | Uint8Array)[]} keys
  * @property {number | undefined} ttl
@@ -64,8 +66,22 @@ class ManyLoad {
     return found
   }
 
+  /** Answers what there are copies of; gives the other keys. */
+  withoutCopies() {
+    const { call } = this
+    if (!call.checked.has(call.ttl, call.codec)) return this.keys
+    return this.keys.filter((key) => {
+      const copy = call.copies.get(key)
+      if (copy !== undefined) this.values.set(identity(key), copy)
+      return copy === undefined
+    })
+  }
+
   async run() {
-    const { call, keys } = this
+    const { call } = this
+    const keys = this.withoutCopies()
+    // No keys at all are the core's to answer: the cache may be closed.
+    if (keys.length === 0 && this.keys.length > 0) return
     // One token for the call, and one for each key that another caller loads.
     const token = runtime.take(keys.length + 1)
     const others = new Others(call, token + 1)
@@ -81,6 +97,8 @@ class ManyLoad {
         others.withdraw(index)
         this.settle(keys[index], item, todo)
       })
+      call.checked.note(call.ttl, call.codec)
+      call.copies.keptMany(keys, keys.map((key) => this.values.get(identity(key))), answer[2])
       await this.work(todo)
       await others.each((index, answer) => {
         const todo = new Todo()

@@ -21,6 +21,8 @@ const ABSENT = Symbol('the fetch left the key out')
 /**
  * @typedef {object} Call a call of getOrFetch
  * @property {unknown} cache the addon's handle
+ * @property {import('./copies.js').Copies} copies
+ * @property {import('./checked.js').Checked} checked
  * @property {Set<AbortController>} refreshes what runs behind, to be ended by close
  * @property {string | Uint8Array} key
  * @property {number | undefined} ttl
@@ -50,11 +52,17 @@ class FetchContext {
  */
 function load(call) {
   if (call.signal?.aborted) return Promise.reject(call.signal.reason)
-  const answer = begin(call, false)
-  if (typeof answer === 'string') {
-    const value = decode(answer)
-    if (value !== NONE) return Promise.resolve(value)
+  if (call.checked.has(call.ttl, call.codec)) {
+    const copy = call.copies.get(call.key)
+    if (copy !== undefined) return Promise.resolve(copy)
   }
+  const answer = begin(call, false)
+  if (!Array.isArray(answer) || answer[0] !== FAILED) call.checked.note(call.ttl, call.codec)
+  if (isStored(answer)) {
+    const value = decode(answer)
+    if (value !== NONE) return Promise.resolve(call.copies.kept(call.key, value))
+  }
+  call.copies.sweep()
   return proceed(call, answer, false)
 }
 

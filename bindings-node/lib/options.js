@@ -93,4 +93,4 @@ function checkFetch(fetch, operation) {
   }
 }
 
-module.exports = { openingJson, storing, fetching, caching, checkFetch }
+module.exports = { openingJson, storing, fetching, caching, checkFetch, isRecord, typeName, check }

@@ -1,6 +1,7 @@
 'use strict'
 
-// This environment (the main thread, or a worker) and its completion queue: who waits for which token.
+// This environment (the main thread, or a worker) and its completion queue: who waits for which token, and who keeps
+// values of which cache.
 
 const native = require('./native.js')
 const { onAbort } = require('./abort.js')
@@ -11,8 +12,12 @@ const { MANY, FAILED } = native
 /** How many completions are taken at once. When there are more, the addon calls again. */
 const BATCH = 1024
 
-const [host, firstError] = native.start(drain)
+const [host, firstError, memory] = native.start(drain)
 fetchErrors.begin(host, firstError)
+
+/** The memory for numbers on their way to the addon and back: see exchange.js. */
+const exchange = new Int32Array(memory)
+const doubles = new Float64Array(memory)
 
 /**
  * @typedef {object} Waiter
@@ -43,8 +48,30 @@ function expect(token, waiter) {
   waiting.set(token, waiter)
 }
 
-/** Runs on this thread when completions are there. */
+/**
+ * What is kept here for caches of the core, by the numbers that its wakes name. A cache that nobody holds any more goes.
+ * @type {Map<number, WeakRef<import('./slot-map.js').SlotMap>>}
+ */
+const keepers = new Map()
+const collected = new FinalizationRegistry((id) => keepers.delete(id))
+let lastKeeper = 0
+
+/** Enrols what is to be swept when the core wakes us for its cache; gives it its number. */
+function enrol(keeper) {
+  lastKeeper += 1
+  keepers.set(lastKeeper, new WeakRef(keeper))
+  collected.register(keeper, lastKeeper)
+  return lastKeeper
+}
+
+/** Runs on this thread when completions are there, or entries are gone. */
 function drain() {
+  complete()
+  const gone = native.gone(host)
+  if (gone !== undefined) for (const id of gone) keepers.get(id)?.deref()?.sweep()
+}
+
+function complete() {
   const batch = native.drain(host, BATCH)
   for (let index = 0; index < batch.length; index += 2) {
     const waiter = waiting.get(batch[index])
@@ -97,4 +124,4 @@ function withdraw(token) {
   if (waiting.delete(token) && waiting.size === 0) native.let_go(host)
 }
 
-module.exports = { host, token, take, answer, withdraw }
+module.exports = { host, exchange, doubles, enrol, token, take, answer, withdraw }

@@ -4,8 +4,9 @@
 //! miss, `null` says that the token will be completed. Everything else is an array with a status first.
 
 use scrubjay_core::Codec;
-use scrubjay_core::host::{Answer, Lease, Payload, Receipt, Step};
+use scrubjay_core::host::{Answer, Copy, Lease, Payload, Receipt, Step};
 
+use crate::exchange::Exchange;
 use crate::failure::{failure, failure_in};
 use crate::js::{Js, Value};
 
@@ -19,7 +20,7 @@ pub const BYPASS: i32 = 3;
 pub const WAITING: i32 = 4;
 /// `[DONE, pending, token]`
 pub const DONE: i32 = 5;
-/// `[MANY, answers]`
+/// `[MANY, answers, grants]`
 pub const MANY: i32 = 6;
 /// `[FAILED, number, name, operation, message, retryable, error_ref]`
 pub const FAILED: i32 = 7;
@@ -51,6 +52,15 @@ pub fn step(js: Js, operation: &str, step: scrubjay_core::Result<Step>) -> Value
     }
 }
 
+/// The same for a read: what may be kept of its answer is left in the exchange.
+pub fn read(js: Js, exchange: &Exchange, operation: &str, step: scrubjay_core::Result<Step>) -> Value {
+    exchange.grant(match &step {
+        Ok(Step::Ready(Answer::Hit { copy, .. })) => *copy,
+        _ => None,
+    });
+    self::step(js, operation, step)
+}
+
 /// One answer.
 pub fn answer(js: Js, answer: Answer) -> Value {
     match answer {
@@ -61,11 +71,24 @@ pub fn answer(js: Js, answer: Answer) -> Value {
         Answer::Waiting => js.array(&[js.int(WAITING)]),
         Answer::Done(receipt) => done(js, receipt),
         Answer::Many(answers) => {
+            let grants = grants(js, &answers);
             let answers: Vec<Value> = answers.into_iter().map(|item| self::answer(js, item)).collect();
-            js.array(&[js.int(MANY), js.array(&answers)])
+            js.array(&[js.int(MANY), js.array(&answers), grants])
         }
         Answer::Failed(error) => failure(js, &error),
     }
+}
+
+/// Which of many answers may be kept: index, slot, generation and end of each, as words in an `ArrayBuffer`; undefined for
+/// none.
+fn grants(js: Js, answers: &[Answer]) -> Value {
+    let mut words = Vec::new();
+    for (index, answer) in (0_u32..).zip(answers) {
+        if let Answer::Hit { copy: Some(Copy { at, until }), .. } = answer {
+            words.extend([index, at.slot, at.generation, *until]);
+        }
+    }
+    if words.is_empty() { js.undefined() } else { js.words(&words) }
 }
 
 fn hit(js: Js, value: &Payload, lease: Option<Lease>) -> Value {

@@ -2,13 +2,15 @@
 //! be pending; `ttl` is in seconds or undefined, `codec` a name or undefined; values are JSON text or bytes.
 
 use scrubjay_core::ErrorKind;
-use scrubjay_core::host::{self as seam, FetchFailure, FetchOptions};
+use scrubjay_core::host::{self as seam, FetchFailure, FetchOptions, Language};
 
-use crate::answer::{payload, step};
+use crate::answer::{payload, read, step};
+use crate::exchange::BATCH;
 use crate::failure::{failure, failure_in};
 use crate::host::HostRef;
 use crate::input::{KeyRoom, keys, leases, put, slices, value};
 use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
+use crate::table::table;
 
 /// An open cache and the environment that opened it.
 pub struct Cache {
@@ -42,12 +44,47 @@ pub fn open(js: Js, [host, options, ..]: Arguments) -> Value {
     }
 }
 
+/// `copies_open(cache)` → the slot table, undefined where no copies may be kept. To be called before the first read.
+pub fn copies_open(js: Js, [this, ..]: Arguments) -> Value {
+    let core = &cache(js, this).core;
+    core.keep_copies(Language::Node);
+    // Without a window JavaScript asks the core at each hit.
+    core.table().and_then(|slots| table(js, core.clone(), &slots)).unwrap_or(UNDEFINED)
+}
+
+/// `copies_wake(cache, id)`: from now on the environment is woken when copies have died, and told the id.
+pub fn copies_wake(js: Js, [this, id, ..]: Arguments) -> Value {
+    let this = cache(js, this);
+    let (host, id) = (this.host.clone(), js.as_id(id));
+    this.core.on_gone(move || host.note_gone(id));
+    UNDEFINED
+}
+
+/// `copies_drain(cache)`: out comes a batch of the copies that have died.
+pub fn copies_drain(js: Js, [this, ..]: Arguments) -> Value {
+    let this = cache(js, this);
+    let mut gone = Vec::with_capacity(BATCH);
+    this.core.drain_copies(BATCH, &mut gone);
+    this.host.exchange().tell_gone(&mut gone);
+    UNDEFINED
+}
+
+/// `note_hits(cache, hits)`: counts hits on copies.
+pub fn note_hits(js: Js, [this, hits, ..]: Arguments) -> Value {
+    cache(js, this).core.note_hits(js.as_id(hits));
+    UNDEFINED
+}
+
 /// `peek(cache, key)`: what memory has; never pending.
 pub fn peek(js: Js, [this, key, ..]: Arguments) -> Value {
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "get"));
-    match cache(js, this).core.peek(key) {
-        Ok(Some((value, _))) => payload(js, &value),
+    let this = cache(js, this);
+    match this.core.peek(key) {
+        Ok(Some((value, copy))) => {
+            this.host.exchange().grant(copy);
+            payload(js, &value)
+        }
         Ok(None) => UNDEFINED,
         Err(error) => failure(js, &error),
     }
@@ -58,7 +95,7 @@ pub fn get(js: Js, [this, key, token, ..]: Arguments) -> Value {
     let this = cache(js, this);
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "get"));
-    step(js, "get", this.core.get(key, this.host.queue(), js.as_id(token)))
+    read(js, this.host.exchange(), "get", this.core.get(key, this.host.queue(), js.as_id(token)))
 }
 
 /// `set(cache, key, value, ttl, codec, token)`
@@ -136,7 +173,8 @@ pub fn begin(js: Js, [this, key, token, ttl, codec, held, bypass, ..]: Arguments
     let put = check!(put(js, ttl, codec, "get_or_fetch"));
     let held = leases(js, held);
     let options = FetchOptions { put, held: &held, owner: 0, blocking: false, bypass_cache: js.is_true(bypass) };
-    step(js, "get_or_fetch", this.core.begin(key, &options, this.host.queue(), js.as_id(token)))
+    let begun = this.core.begin(key, &options, this.host.queue(), js.as_id(token));
+    read(js, this.host.exchange(), "get_or_fetch", begun)
 }
 
 /// `begin_many(cache, keys, token, ttl, codec, held)`: the answers of keys that others load come under the tokens

@@ -11,6 +11,7 @@ use scrubjay_core::host::{Completion, Queue};
 
 use crate::answer::answer;
 use crate::errors;
+use crate::exchange::Exchange;
 use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
 
 /// The longest that the end of the process waits for invalidations on their way to the shared tier.
@@ -24,6 +25,9 @@ pub struct Host {
     queue: Arc<Queue>,
     waker: Arc<Waker>,
     number: u64,
+    exchange: Arc<Exchange>,
+    /// The caches of which entries are gone, by the numbers that JavaScript gave them.
+    gone: Mutex<Vec<u64>>,
 }
 
 /// The thread-safe function, for as long as Node has it.
@@ -78,6 +82,17 @@ impl Host {
         self.number
     }
 
+    /// The memory that is shared with this environment's JavaScript.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Wakes the environment, because entries of one of its caches are gone. On any thread.
+    pub fn note_gone(&self, id: u64) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.waker.wake();
+    }
+
     /// Ends the environment: nothing of it is called any more, undelivered leads go to the next waiter.
     fn end(&self) {
         self.waker.stop();
@@ -99,8 +114,8 @@ fn watch_exit() {
     });
 }
 
-/// `start(drain)` → `[host, number]`: begins an environment. `drain` is called when completions are there. It does
-/// not keep the process alive: see `keep_alive`.
+/// `start(drain)` → `[host, number, exchange]`: begins an environment. `drain` is called when completions are there or
+/// entries are gone. It does not keep the process alive: see `keep_alive`.
 pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
     watch_exit();
     let waker = Arc::new(Waker(Mutex::new(None)));
@@ -113,7 +128,12 @@ pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
         let waker = waker.clone();
         move || waker.wake()
     });
-    let host = Arc::new(Host { queue, waker, number: errors::enrol() });
+    let exchange = Exchange::new();
+    let Some(window) = exchange.window(js) else {
+        js.throw("scrubjay: this Node allows no buffers over memory of an addon");
+        return UNDEFINED;
+    };
+    let host = Arc::new(Host { queue, waker, number: errors::enrol(), exchange, gone: Mutex::default() });
     // Hooks run last in, first out: this one, added after the function was made, runs before Node frees that.
     let hook = Arc::into_raw(host.clone());
     // SAFETY: `environment_ends` takes exactly this pointer, once.
@@ -126,7 +146,7 @@ pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
         return UNDEFINED;
     }
     let number = js.number(errors::first_number(host.number));
-    js.array(&[js.external(Handle::Host(host)), number])
+    js.array(&[js.external(Handle::Host(host)), number, window])
 }
 
 unsafe extern "C" fn environment_ends(host: *mut c_void) {
@@ -200,6 +220,17 @@ pub fn drain(js: Js, [value, max, ..]: Arguments) -> Value {
         flat.push(answer(js, completion.answer));
     }
     js.array(&flat)
+}
+
+/// `gone(host)` → the numbers of the caches of which entries are gone, undefined for none.
+#[expect(clippy::cast_precision_loss, reason = "they are numbers of JavaScript")]
+pub fn gone(js: Js, [value, ..]: Arguments) -> Value {
+    let ids = std::mem::take(&mut *host(js, value).gone.lock().unwrap_or_else(PoisonError::into_inner));
+    if ids.is_empty() {
+        return UNDEFINED;
+    }
+    let ids: Vec<Value> = ids.into_iter().map(|id| js.number(id as f64)).collect();
+    js.array(&ids)
 }
 
 /// `cancel(host, token)` → whether no completion of this token will come any more.

@@ -9,6 +9,7 @@ use napi::sys;
 
 use crate::cache::Cache;
 use crate::host::HostRef;
+use crate::slots::Keeper;
 use crate::template::ParsedTemplate;
 
 /// A handle to a JavaScript value; null stands for `undefined` where one is returned.
@@ -29,6 +30,8 @@ pub enum Handle {
     Host(HostRef),
     /// An open cache.
     Cache(Cache),
+    /// The core's side of a memory cache.
+    Slots(Keeper),
     /// A parsed template of keys.
     Template(ParsedTemplate),
 }
@@ -118,6 +121,19 @@ impl Js {
             sys::napi_create_buffer_copy(self.env, bytes.len(), bytes.as_ptr().cast(), &mut data, &mut value)
         };
         (status == sys::Status::napi_ok).then_some(value)
+    }
+
+    /// An `ArrayBuffer` with a copy of these words.
+    pub fn words(self, words: &[u32]) -> Value {
+        let (mut value, mut data) = (UNDEFINED, ptr::null_mut());
+        // SAFETY: the results are writable.
+        let status = unsafe { sys::napi_create_arraybuffer(self.env, size_of_val(words), &mut data, &mut value) };
+        if status != sys::Status::napi_ok {
+            return self.undefined();
+        }
+        // SAFETY: the buffer was just made with room for the words, and nobody else has seen it.
+        unsafe { ptr::copy_nonoverlapping(words.as_ptr().cast::<u8>(), data.cast::<u8>(), size_of_val(words)) };
+        value
     }
 
     /// An array of these values.
@@ -266,6 +282,37 @@ impl Js {
                 element
             })
             .collect()
+    }
+
+    /// An `ArrayBuffer` over `length` bytes at `base`. None where Node allows no such buffer.
+    ///
+    /// # Safety
+    /// The bytes stay where they are while `owner` lives, and consist of atomics, so that JavaScript may read and write
+    /// them at any time.
+    pub unsafe fn window<T: Send + 'static>(self, owner: T, base: *const u8, length: usize) -> Option<Value> {
+        unsafe extern "C" fn finalize<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
+            // SAFETY: `owner` is the box below, and Node-API finalizes it once, after the buffer is gone or detached.
+            drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+        }
+        let owner = Box::into_raw(Box::new(owner));
+        let mut value = UNDEFINED;
+        // SAFETY: the memory is there until `finalize`, by the promise of the caller; `value` is writable.
+        let status = unsafe {
+            sys::napi_create_external_arraybuffer(
+                self.env,
+                base.cast_mut().cast(),
+                length,
+                Some(finalize::<T>),
+                owner.cast(),
+                &mut value,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: no buffer was made, so nobody else will free the owner.
+            drop(unsafe { Box::from_raw(owner) });
+            return None;
+        }
+        Some(value)
     }
 
     /// Gives `handle` to JavaScript.

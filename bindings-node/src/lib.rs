@@ -9,10 +9,13 @@
 mod answer;
 mod cache;
 mod errors;
+mod exchange;
 mod failure;
 mod host;
 mod input;
 mod js;
+mod slots;
+mod table;
 mod template;
 
 use napi::bindgen_prelude::{JsValue, Object};
@@ -29,11 +32,14 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
         js.set_named(exports, name, js.number(f64::from(*status)));
     }
     export!(js, exports, failure::{kinds});
-    export!(js, exports, host::{start, keep_alive, let_go, drain, cancel});
+    export!(js, exports, host::{start, keep_alive, let_go, drain, gone, cancel});
     export!(js, exports, errors::{released});
     export!(js, exports, cache::{open, peek, get, set, remove, clear, stats, close, note_undecodable});
+    export!(js, exports, cache::{copies_open, copies_wake, copies_drain, note_hits});
     export!(js, exports, cache::{get_many, set_many, remove_many});
     export!(js, exports, cache::{begin, begin_many, fulfil, fail, abandon});
+    export!(js, exports, slots::{slots_open, slots_wake, slots_insert, slots_remove, slots_clear, slots_drain});
+    export!(js, exports, slots::{slots_stats, ttl_millis});
     export!(js, exports, template::{parse_template, template_names, render_template, default_key});
     Ok(())
 }

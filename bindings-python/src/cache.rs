@@ -4,19 +4,23 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use scrubjay_core::host::{self, Answer, FetchOptions, Queue, Step};
 use scrubjay_core::{ErrorKind, Result};
 
 use crate::answer::{self, miss, undecodable};
 use crate::args;
 use crate::batch::{self, Batch};
+<<<<<<< HEAD
 use crate::errors::{error, raised, type_name};
+=======
+use crate::errors::{error, raised};
+use crate::fetch::check_fetch;
+>>>>>>> wt-python
+use crate::memo::{self, Opened};
 use crate::stats::Stats;
 use crate::turn::Turn;
-use crate::memo::{self, Opened};
 use crate::{aio, blocking, decode, encode, held, weight};
 
 /// What `get_or_fetch` calls its failures.
@@ -87,7 +91,9 @@ impl Cache {
 
     fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         let core = host::Cache::open(&args::options(options)?).map_err(|error| raised(py, &error))?;
-        self.opened.set(Opened::new(core)).map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
+        self.opened
+            .set(Opened::new(core))
+            .map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
     }
 
     /// The value stored under a key, or `default`.
@@ -198,7 +204,8 @@ impl Cache {
         let objects = args::key_objects("get_many", keys)?;
         let held: Vec<_> = objects.iter().map(|key| opened.copy_of(key)).collect();
         let missing: Vec<_> = objects.iter().zip(&held).filter(|(_, held)| held.is_none()).collect();
-        let missing = missing.into_iter().map(|(key, _)| args::key("get_many", key)).collect::<PyResult<Vec<_>>>()?;
+        let missing =
+            missing.into_iter().map(|(key, _)| args::key("get_many", key)).collect::<PyResult<Vec<_>>>()?;
         let mut answers = Vec::new();
         if !missing.is_empty() || objects.is_empty() {
             match blocking::call(py, |queue, token| core.get_many(&missing, queue, token))? {
@@ -513,28 +520,4 @@ impl Cache {
 
 fn pairs<'a>(entries: &'a [args::Entry<'_>]) -> PyResult<Vec<(&'a [u8], host::Value)>> {
     entries.iter().map(|(key, value)| Ok((args::key("set_many", key)?, value.clone()))).collect()
-}
-
-/// Checks a fetch before anything runs. What hides that it is a coroutine function is found when it has run.
-fn check_fetch(operation: &str, fetch: &Bound<'_, PyAny>, coroutines: bool) -> PyResult<()> {
-    let py = fetch.py();
-    if !fetch.is_callable() {
-        let message = format!("fetch must be callable, is {}", type_name(fetch));
-        return Err(error(py, ErrorKind::InvalidOption, operation, &message));
-    }
-    if coroutines || !fetch.is_instance_of::<PyFunction>() {
-        return Ok(());
-    }
-    if is_plain_code(&fetch.getattr(intern!(py, "__code__"))?)? {
-        return Ok(());
-    }
-    let message = format!("fetch must not be a coroutine function here: await a{operation} instead");
-    Err(error(py, ErrorKind::InvalidOption, operation, &message))
-}
-
-/// Whether code is not that of a coroutine function.
-pub(crate) fn is_plain_code(code: &Bound<'_, PyAny>) -> PyResult<bool> {
-    const CO_COROUTINE: u32 = 0x80;
-    let flags: u32 = code.getattr(intern!(code.py(), "co_flags"))?.extract()?;
-    Ok(flags & CO_COROUTINE == 0)
 }

@@ -158,7 +158,7 @@ unsafe fn is_fetch(py: Python<'_>, fetch: *mut ffi::PyObject, coroutines: bool) 
     if PLAIN.get(py).is_some_and(|plain| plain.is(&code)) {
         return true;
     }
-    let plain = crate::cache::is_plain_code(&code).unwrap_or(false);
+    let plain = crate::fetch::is_plain_code(&code).unwrap_or(false);
     if plain {
         // The first one stays: that there is one is enough for a loop over one function.
         PLAIN.get_or_init(py, || code.unbind());

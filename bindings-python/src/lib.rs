@@ -19,6 +19,7 @@ mod decode;
 mod encode;
 mod errors;
 mod exit;
+mod fetch;
 mod guarded;
 mod held;
 mod hits;
@@ -58,7 +59,7 @@ mod _scrubjay {
     #[pymodule_export]
     use super::hits::install_cache_service;
     #[pymodule_export]
-    use super::memory::{Memory, Memo, install_memory_cache};
+    use super::memory::{Memo, Memory, install_memory_cache};
     #[pymodule_export]
     use super::receipt::Receipt;
     #[pymodule_export]

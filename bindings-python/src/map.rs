@@ -184,7 +184,10 @@ impl<X> Map<X> {
     }
 
     /// Gives an entry the slot of another table. `BySlot` is made anew by the caller: see `move_slots`.
-    pub(crate) fn move_slots(&mut self, mut to: impl FnMut(&Entry<X>, u64) -> Option<(SlotRef, u32)>) -> Vec<Entry<X>> {
+    pub(crate) fn move_slots(
+        &mut self,
+        mut to: impl FnMut(&Entry<X>, u64) -> Option<(SlotRef, u32)>,
+    ) -> Vec<Entry<X>> {
         self.slots = BySlot::default();
         let mut lost = Vec::new();
         for index in 0..self.entries.len() {

@@ -49,7 +49,12 @@ pub(crate) fn ready_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 
 fn make_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let methods = Box::leak(Box::new([
-        method(c"send", send, ffi::METH_O, c"send($self, value, /)\n--\n\nEnd at once: raise StopIteration with the value."),
+        method(
+            c"send",
+            send,
+            ffi::METH_O,
+            c"send($self, value, /)\n--\n\nEnd at once: raise StopIteration with the value.",
+        ),
         method(c"throw", throw, ffi::METH_VARARGS, c"throw($self, /, *error)\n--\n\nEnd with an exception."),
         method(c"close", close, ffi::METH_NOARGS, c"close($self, /)\n--\n\nEnd without a value."),
         ffi::PyMethodDef::zeroed(),

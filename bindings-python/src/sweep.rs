@@ -54,7 +54,12 @@ impl Sweeper {
             {
                 return sweeper;
             }
-            let fresh = Sweeper { generation, settled: AtomicBool::new(false), state: Mutex::default(), changed: Condvar::new() };
+            let fresh = Sweeper {
+                generation,
+                settled: AtomicBool::new(false),
+                state: Mutex::default(),
+                changed: Condvar::new(),
+            };
             let fresh = Box::into_raw(Box::new(fresh));
             match CURRENT.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => current = fresh,

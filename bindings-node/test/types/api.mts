@@ -1,7 +1,7 @@
 // What TypeScript makes of the package, from an ES module: checked by tsc, never run.
 
 import {
-  CacheService, Cached, NotFound, PartialError, ScrubjayError, cached,
+  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached,
   type CacheOptions, type Codec, type ErrorCode, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
@@ -68,6 +68,25 @@ await cache.getOrFetchMany(['a', 'b'], 60, (missing) => new Map(missing.map((key
 const stats: Stats = cache.stats()
 same<typeof stats.breaker_state, 'closed' | 'open' | 'half_open'>(true)
 same<ReturnType<typeof cache.close>, Promise<Receipt>>(true)
+
+const sessions = new MemoryCache<User>({ max: 1000, ttl: 60, onEvict: (value, key, reason) => {
+  same<typeof value, User>(true)
+  same<typeof key, string>(true)
+  same<typeof reason, 'capacity' | 'expired' | 'replaced' | 'removed' | 'cleared'>(true)
+} })
+sessions.set('a', { id: 7, name: 'Ada' }).set('b', { id: 8, name: 'Grace' }, { ttl: 5, size: 100 })
+const session = sessions.get('a')
+same<typeof session, User | undefined>(true)
+for (const [key, value] of sessions) same<[typeof key, typeof value], [string, User]>(true)
+same<ReturnType<typeof sessions.ttl>, number | undefined>(true)
+// @ts-expect-error: the values are users
+sessions.set('a', 7)
+// @ts-expect-error: not an option
+new MemoryCache({ maxSize: 7 })
+const byNumber = new MemoryCache<string, number>({ maxBytes: 1 << 20, sizeOf: (value, key) => value.length + key })
+byNumber.set(7, 'seven', 60)
+const anyValue = new MemoryCache()
+same<ReturnType<typeof anyValue.get>, unknown>(true)
 
 const getUser = cached(cache, { key: 'user:{0}', ttl: 300 }, load)
 same<typeof getUser, (this: unknown, id: number) => Promise<User>>(true)

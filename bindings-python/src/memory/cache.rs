@@ -1,6 +1,6 @@
 //! The native half of `MemoryCache`; `_memory.py` makes a `MutableMapping` of it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::ffi;
@@ -8,57 +8,24 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
 use scrubjay_core::ErrorKind;
 
-use super::store::{Bounds, Dead, Lookup, Put, Store, discard, drop_entries};
-use super::timer::{NEVER_MS, Timer};
+use super::opened::{Opened, Sizes, default_timer};
+use super::state::Dead;
+use super::store::{Lookup, discard, drop_entries};
+use super::timer::NEVER_MS;
 use super::walk::{MemoryIterator, Shows};
 use crate::args;
-use crate::errors::{error, type_name};
+use crate::errors::error;
 use crate::exit::Inside;
 use crate::raw;
-use crate::seed::seed;
-
-/// The most entries that a core takes as a bound: as good as none.
-pub(super) const MOST_ENTRIES: u64 = 1 << 32;
-/// The largest bound in other units.
-const MOST_BYTES: u64 = 1 << 46;
-/// What an entry costs beside its key and value, in bytes: the entry here, its places in the indices, its slot.
-const OVERHEAD: u64 = 120;
 
 /// The native half of `MemoryCache`.
 #[pyclass(subclass, frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Memory {
     opened: OnceLock<Opened>,
 }
-
-/// A cache with its options.
-pub(crate) struct Opened {
-    pub(super) store: Arc<Store>,
-    pub(super) timer: Option<Timer>,
-    maxsize: Py<PyAny>,
-    max_bytes: Option<u64>,
-    ttl: Py<PyAny>,
-    ttl_ms: u64,
-    sizes: Sizes,
-    /// What is larger is refused.
-    largest: u64,
-}
-
-/// What an entry counts.
-enum Sizes {
-    /// One.
-    One,
-    /// One; and it weighs what Python says of key and value.
-    Estimated,
-    /// What this callable says of its value.
-    Of(Py<PyAny>),
-    /// What the method of a subclass says of its value.
-    Method,
-}
-
-type Pairs<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
 /// A cache inside of a call.
 pub(crate) struct InUse<'a> {
@@ -84,6 +51,7 @@ impl Memory {
     }
 }
 
+<<<<<<< HEAD
 impl Opened {
     /// The live value of a key. Counted as a hit or a miss.
     fn read<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -169,10 +137,17 @@ impl Opened {
     }
 
     /// What a value counts, and weighs for the core.
-    fn size(&self, slf: &Bound<'_, Memory>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<(u64, u64)> {
+    fn size(
+        &self,
+        slf: &Bound<'_, Memory>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<(u64, u64)> {
         let size = match &self.sizes {
             Sizes::One => return Ok((1, 1)),
-            Sizes::Estimated => return Ok((1, estimate(key)?.saturating_add(estimate(value)?).saturating_add(OVERHEAD))),
+            Sizes::Estimated => {
+                return Ok((1, estimate(key)?.saturating_add(estimate(value)?).saturating_add(OVERHEAD)));
+            }
             Sizes::Of(callable) => callable.bind(slf.py()).call1((value,))?,
             Sizes::Method => slf.call_method1(intern!(slf.py(), "getsizeof"), (value,))?,
         };
@@ -243,6 +218,8 @@ impl Opened {
     }
 }
 
+=======
+>>>>>>> wt-python
 #[pymethods]
 impl Memory {
     #[new]
@@ -259,6 +236,7 @@ impl Memory {
         getsizeof: Option<Bound<'_, PyAny>>,
         max_bytes: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+<<<<<<< HEAD
         let py = slf.py();
         let refused = |message: String| error(py, ErrorKind::InvalidOption, "open", &message);
         for (name, callable) in [("timer", &timer), ("getsizeof", &getsizeof)] {
@@ -284,17 +262,26 @@ impl Memory {
             })
         };
         let method = !slf.get_type().is(&py.get_type::<Memory>())
-            && !slf.get_type().getattr(intern!(py, "getsizeof"))?.is(&py.get_type::<Memory>().getattr(intern!(py, "getsizeof"))?);
+            && !slf
+                .get_type()
+                .getattr(intern!(py, "getsizeof"))?
+                .is(&py.get_type::<Memory>().getattr(intern!(py, "getsizeof"))?);
         let weighs = getsizeof.is_some() || method;
         let count = match (maxsize.is_none(), weighs) {
-            (true, true) => return Err(refused("maxsize must be given with getsizeof: it is the bound of the sizes".to_owned())),
+            (true, true) => {
+                return Err(refused(
+                    "maxsize must be given with getsizeof: it is the bound of the sizes".to_owned(),
+                ));
+            }
             (true, false) => None,
             (false, true) => Some(most("maxsize", &maxsize, MOST_BYTES)?),
             (false, false) => Some(most("maxsize", &maxsize, MOST_ENTRIES)?),
         };
         let bytes = max_bytes.as_ref().map(|bytes| most("max_bytes", bytes, MOST_BYTES)).transpose()?;
         if weighs && bytes.is_some() {
-            return Err(refused("max_bytes must not be given with getsizeof: sizes have one bound, maxsize".to_owned()));
+            return Err(refused(
+                "max_bytes must not be given with getsizeof: sizes have one bound, maxsize".to_owned(),
+            ));
         }
         let sizes = match getsizeof {
             Some(callable) => Sizes::Of(callable.unbind()),
@@ -326,11 +313,20 @@ impl Memory {
             largest,
         };
         slf.get().opened.set(opened).map_err(|_| refused("the cache is open already".to_owned()))
+=======
+        let opened = Opened::new(slf, maxsize, ttl, timer, getsizeof, max_bytes)?;
+        let again = |_| error(slf.py(), ErrorKind::InvalidOption, "open", "the cache is open already");
+        slf.get().opened.set(opened).map_err(again)
+>>>>>>> wt-python
     }
 
     /// The value stored under a key, or `default`.
     #[pyo3(signature = (key, default=None))]
-    fn get<'py>(&self, key: &Bound<'py, PyAny>, default: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn get<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         Ok(self.opened(key.py(), "get")?.read(key)?.or(default))
     }
 
@@ -397,7 +393,12 @@ impl Memory {
     }
 
     /// Stores an entry of `_lives`.
-    fn _restore(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, life: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn _restore(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        life: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let opened = slf.get().opened(slf.py(), "set")?;
         match opened.timer {
             Some(_) => opened.put(slf, key, value, NEVER_MS, Some(life.clone().unbind()), true),
@@ -535,45 +536,6 @@ impl Memory {
         if let Some(opened) = self.opened.get() {
             drop_entries(py, opened.store.take());
         }
-    }
-}
-
-/// What `time.monotonic` tells, as cachetools has it.
-fn default_timer(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static MONOTONIC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    MONOTONIC.import(py, "time", "monotonic").cloned()
-}
-
-/// What an object takes, as Python knows it: what it refers to is not counted.
-fn estimate(object: &Bound<'_, PyAny>) -> PyResult<u64> {
-    static SIZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    SIZE.import(object.py(), "sys", "getsizeof")?.call1((object,))?.extract()
-}
-
-/// A bound as a number; an endless one is the largest that there is.
-fn bound(object: &Bound<'_, PyAny>, most: u64) -> Option<u64> {
-    if object.is_instance_of::<PyBool>() {
-        return None;
-    }
-    if let Ok(float) = object.cast::<PyFloat>() {
-        let float = float.value();
-        return match float {
-            f64::INFINITY => Some(most),
-            float if float >= 0.0 && float.fract() == 0.0 && float <= most as f64 => Some(float as u64),
-            _ => None,
-        };
-    }
-    object.is_instance_of::<PyInt>().then(|| object.extract::<u64>().ok()).flatten().filter(|bound| *bound <= most)
-}
-
-/// With a timer, a ttl is whatever can be added to a time; as a number it cannot be nothing.
-fn check_timer_ttl(operation: &str, ttl: &Bound<'_, PyAny>) -> PyResult<()> {
-    match args::seconds(ttl)? {
-        Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
-            let message = format!("ttl must be more than 0, is {seconds}");
-            Err(error(ttl.py(), ErrorKind::InvalidOption, operation, &message))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -54,7 +54,7 @@ impl Memo {
         typed: bool,
         info: Py<PyAny>,
     ) -> PyResult<Self> {
-        let bounds = Bounds { entries: Some(maxsize.unwrap_or(super::cache::MOST_ENTRIES).max(1)), bytes: None };
+        let bounds = Bounds { entries: Some(maxsize.unwrap_or(super::opened::MOST_ENTRIES).max(1)), bytes: None };
         Ok(Memo {
             function,
             store: Store::open(py, bounds, seed::seed())?,
@@ -171,9 +171,7 @@ pub(crate) fn memoised_type(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     };
     // SAFETY: the spec is whole: its functions have the signatures of their slots, its members are never freed, and
     // objects are larger than those of the base by the field that the member names.
-    unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base.as_ptr()))
-    }
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base.as_ptr())) }
 }
 
 unsafe extern "C" fn new(
@@ -243,7 +241,12 @@ unsafe fn stands_for_itself(argument: *mut ffi::PyObject) -> bool {
 }
 
 /// Keeps a result that the caller owns; returns it, or null with an error set.
-unsafe fn keep(memo: &Memo, key: *mut ffi::PyObject, hash: isize, result: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe fn keep(
+    memo: &Memo,
+    key: *mut ffi::PyObject,
+    hash: isize,
+    result: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     Python::attach(|py| {
         let inside = Inside::enter(py);
         // SAFETY: the key lives, and the result is a reference of ours to give away.

@@ -2,6 +2,8 @@
 
 mod cache;
 mod memoised;
+mod opened;
+mod state;
 mod store;
 mod timer;
 mod walk;

@@ -3,44 +3,24 @@
 //! The core decides what lives. This half holds the objects, and asks the slot table at each hit. Every operation
 //! that may run Python code (hashing is done before, comparing is done here) looks again at what it found before.
 
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Weak};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use scrubjay_core::host::{self, SlotRef, Slots};
 
-
+use super::state::{Dead, Next, State, bury, watch};
 use crate::errors;
 use crate::guarded::Guarded;
-use crate::map::{Entry, Found, Map, Search, Walk};
+use crate::map::{Found, Map, Walk};
 use crate::raw;
-use crate::slot_table::{SlotTable, has_come};
 use crate::sweep::{self, Sweep};
-
-/// The slot table tells times apart that are half its range away at most: what lives longer has a time of its own.
-const FAR_MS: u64 = 1 << 30;
-
-/// Full caches up to this size are searched for entries past their time before something else has to go.
-const SMALL: usize = 256;
 
 /// The bounds of a store.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) entries: Option<u64>,
     pub(crate) bytes: Option<u64>,
-}
-
-/// What an entry has beside its value.
-pub(crate) struct Extra {
-    /// What it counts in `currsize`.
-    pub(crate) size: u64,
-    /// What it weighs for the core.
-    weight: u64,
-    /// When it expires, where a timer of the user says so.
-    pub(crate) expires: Option<Py<PyAny>>,
-    /// When its time is up by `monotonic_ms`, where that is too far ahead for the clock of the slot table; else 0.
-    ends: u64,
 }
 
 /// A value on its way in.
@@ -71,23 +51,9 @@ pub(crate) struct Spot {
 }
 
 pub(crate) struct Store {
-    bounds: Bounds,
-    me: Weak<Store>,
+    pub(super) bounds: Bounds,
+    pub(super) me: Weak<Store>,
     state: Guarded<State>,
-}
-
-struct State {
-    map: Map<Extra>,
-    slots: Arc<Slots>,
-    table: SlotTable,
-    /// Slots are of one process.
-    generation: u32,
-    size: u64,
-    hits: u64,
-    misses: u64,
-    /// No entry's time is up before this.
-    earliest: Option<u32>,
-    gone: Vec<SlotRef>,
 }
 
 /// The counters of a store.
@@ -99,9 +65,6 @@ pub(crate) struct Counters {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
 }
-
-/// An entry that is no longer in the map.
-pub(crate) type Dead = Entry<Extra>;
 
 impl Store {
     /// # Errors
@@ -194,7 +157,7 @@ impl Store {
     }
 
     /// Whether there is a live entry at a spot: its value and when it expires. None when the map has changed.
-    pub(crate) fn at(&self, py: Python<'_>, spot: Spot) -> Option<Option<(Py<PyAny>, Option<Py<PyAny>>)>> {
+    pub(crate) fn at(&self, py: Python<'_>, spot: Spot) -> Option<Option<Lives>> {
         self.state.with(py, |state| {
             if state.map.version() != spot.version {
                 return None;
@@ -351,7 +314,10 @@ impl Store {
     }
 
     /// For the garbage collector.
-    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>) -> Result<(), pyo3::PyTraverseError> {
+    pub(crate) fn traverse(
+        &self,
+        mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>,
+    ) -> Result<(), pyo3::PyTraverseError> {
         let visited = self.state.try_with(|state| {
             for entry in state.map.iter() {
                 visit(&entry.key)?;
@@ -376,6 +342,9 @@ impl Store {
     }
 }
 
+/// A live value, and when it expires by a timer of the user.
+pub(crate) type Lives = (Py<PyAny>, Option<Py<PyAny>>);
+
 /// What a walk shows.
 pub(crate) struct Seen {
     pub(crate) key: Py<PyAny>,
@@ -399,268 +368,6 @@ impl Sweep for Store {
     }
 }
 
-/// Lets the sweeper know when entries go.
-fn watch(slots: &Slots, store: &Weak<Store>) {
-    let store = store.clone();
-    slots.on_gone(move || sweep::wake(store.clone()));
-}
-
-/// One step of a search.
-enum Next {
-    At(Option<u32>),
-    Ask(u32, Py<PyAny>),
-    Changed,
-}
-
-impl State {
-    fn new(map: Map<Extra>, slots: Arc<Slots>) -> Self {
-        // SAFETY: the slots live as long as the state.
-        let table = unsafe { SlotTable::new(slots.table()) };
-        State {
-            map,
-            slots,
-            table,
-            generation: host::fork_generation(),
-            size: 0,
-            hits: 0,
-            misses: 0,
-            earliest: None,
-            gone: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn is_behind(&self) -> bool {
-        self.generation != host::fork_generation() || self.table.has_gone()
-    }
-
-    #[inline]
-    fn is_live(&self, index: u32) -> bool {
-        let entry = self.map.entry(index);
-        self.table.holds(entry.at) && !is_over(entry, self.slots.now())
-    }
-
-    #[inline]
-    fn read(&mut self, py: Python<'_>, index: u32) -> Lookup {
-        if !self.is_live(index) {
-            self.misses += 1;
-            return Lookup::Miss;
-        }
-        self.hits += 1;
-        let entry = self.map.entry(index);
-        self.table.visit(entry.at);
-        Lookup::Hit(entry.value.clone_ref(py))
-    }
-
-    fn next(&self, py: Python<'_>, key: *mut ffi::PyObject, search: &mut Search, version: u64) -> Next {
-        if self.map.version() != version {
-            return Next::Changed;
-        }
-        match self.map.find(key, search) {
-            Found::Entry(index) => Next::At(Some(index)),
-            Found::Nothing => Next::At(None),
-            Found::Ask(index) => Next::Ask(index, self.map.entry(index).key.clone_ref(py)),
-        }
-    }
-
-    fn next_live(&self, walk: &mut Walk) -> Option<u32> {
-        loop {
-            let index = self.map.step(walk)?;
-            if self.is_live(index) {
-                return Some(index);
-            }
-        }
-    }
-
-    fn seen(&self, py: Python<'_>, index: u32) -> (SlotRef, Option<Py<PyAny>>) {
-        let entry = self.map.entry(index);
-        (entry.at, entry.extra.expires.as_ref().map(|expires| expires.clone_ref(py)))
-    }
-
-    fn left_ms(&self, index: u32) -> u64 {
-        left_ms(self.map.entry(index), self.slots.now())
-    }
-
-    /// Notes that an entry is no longer in the map.
-    fn left(&mut self, entry: &Dead) {
-        self.size -= entry.extra.size;
-    }
-
-    fn remove(&mut self, index: u32) -> Dead {
-        let entry = self.map.remove(index);
-        self.free(&entry);
-        entry
-    }
-
-    /// Gives the slot of an entry back that is no longer in the map.
-    fn free(&mut self, entry: &Dead) {
-        self.slots.remove(entry.at);
-        self.left(entry);
-    }
-
-    fn put(
-        &mut self,
-        key: &Bound<'_, PyAny>,
-        hash: isize,
-        found: Option<u32>,
-        put: Put,
-        dead: &mut Vec<Py<PyAny>>,
-    ) -> Option<SlotRef> {
-        let instead = found.map(|index| self.map.entry(index).at);
-        let now = self.slots.now();
-        if self.map.len() <= SMALL && self.earliest.is_some_and(|earliest| has_come(earliest, now)) {
-            for entry in self.take_expired(now, instead) {
-                bury(entry, dead);
-            }
-        }
-        let mut gone = std::mem::take(&mut self.gone);
-        let mixed = self.map.mixed(hash);
-        let granted = self.slots.insert(mixed, put.weight, put.ttl_ms, instead, &mut gone);
-        match (granted, found) {
-            (None, found) => {
-                if let Some(index) = found {
-                    self.lost(index, dead);
-                }
-            }
-            (Some(copy), found) => {
-                if let Some(former) = self.map.remove_former(copy.at.slot, found) {
-                    self.left(&former);
-                    bury(former, dead);
-                }
-                let extra = Extra {
-                    size: put.size,
-                    weight: put.weight,
-                    expires: put.expires,
-                    ends: if put.ttl_ms > FAR_MS { monotonic_ms() + put.ttl_ms } else { 0 },
-                };
-                self.size += extra.size;
-                if let Some(index) = found {
-                    let (value, extra) = self.map.replace(index, put.value, copy.at, copy.until, extra);
-                    self.size -= extra.size;
-                    dead.push(value);
-                    dead.extend(extra.expires);
-                } else {
-                    self.map.insert(hash, key.clone().unbind(), put.value, copy.at, copy.until, extra);
-                }
-                if self.earliest.is_none_or(|earliest| has_come(copy.until, earliest)) {
-                    self.earliest = Some(copy.until);
-                }
-            }
-        }
-        self.bury_gone(&mut gone, dead);
-        self.gone = gone;
-        granted.map(|copy| copy.at)
-    }
-
-    /// The core has let an entry go.
-    fn lost(&mut self, index: u32, dead: &mut Vec<Py<PyAny>>) {
-        let entry = self.map.remove(index);
-        self.left(&entry);
-        bury(entry, dead);
-    }
-
-    /// Removes what the core says has gone.
-    fn bury_gone(&mut self, gone: &mut Vec<SlotRef>, dead: &mut Vec<Py<PyAny>>) {
-        for at in gone.drain(..) {
-            if let Some(entry) = self.map.remove_at(at) {
-                self.left(&entry);
-                bury(entry, dead);
-            }
-        }
-    }
-
-    /// Takes out what is past its time, and what the core has let go, all but one. All others keep their indices.
-    fn take_expired(&mut self, now: u32, but: Option<SlotRef>) -> Vec<Dead> {
-        let mut earliest: Option<u32> = None;
-        let (table, slots) = (&self.table, &self.slots);
-        let dead = self.map.take_where(|entry| {
-            if Some(entry.at) == but {
-                return false;
-            }
-            if is_over(entry, now) {
-                slots.remove(entry.at);
-                return true;
-            }
-            if earliest.is_none_or(|earliest| has_come(entry.until, earliest)) {
-                earliest = Some(entry.until);
-            }
-            !table.holds(entry.at)
-        });
-        self.earliest = earliest;
-        dead.iter().for_each(|entry| self.size -= entry.extra.size);
-        dead
-    }
-
-    fn expire(&mut self, ahead: i32) -> Vec<Dead> {
-        let now = self.slots.now().wrapping_add_signed(ahead);
-        if self.earliest.is_none_or(|earliest| !has_come(earliest, now)) {
-            return Vec::new();
-        }
-        let dead = self.take_expired(now, None);
-        self.map.tidy();
-        dead
-    }
-
-    /// Takes the entries along into a forked process, whose slots are its own; drops what has gone.
-    fn catch_up(&mut self, store: &Store, dead: &mut Vec<Py<PyAny>>) {
-        if self.generation != host::fork_generation() {
-            self.move_to_this_process(store, dead);
-        }
-        let mut gone = std::mem::take(&mut self.gone);
-        self.slots.drain(sweep::BATCH, &mut gone);
-        self.bury_gone(&mut gone, dead);
-        self.gone = gone;
-    }
-
-    /// The locks of the parent's slots may be held by threads that do not exist here: they are left alone.
-    fn move_to_this_process(&mut self, store: &Store, dead: &mut Vec<Py<PyAny>>) {
-        let Bounds { entries, bytes } = store.bounds;
-        let Ok(slots) = Slots::open(entries, bytes) else { return };
-        watch(&slots, &store.me);
-        let mut gone = Vec::new();
-        let now = self.slots.now();
-        let table = &self.table;
-        let lost = self.map.move_slots(|entry, mixed| {
-            if is_over(entry, now) || !table.holds(entry.at) {
-                return None;
-            }
-            let granted = slots.insert(mixed, entry.extra.weight, left_ms(entry, now), None, &mut gone);
-            granted.map(|copy| (copy.at, copy.until))
-        });
-        // SAFETY: the slots live as long as the state.
-        self.table = unsafe { SlotTable::new(slots.table()) };
-        std::mem::forget(std::mem::replace(&mut self.slots, slots));
-        self.generation = host::fork_generation();
-        self.earliest = self.map.iter().map(|entry| entry.until).reduce(|a, b| if has_come(a, b) { a } else { b });
-        for entry in lost {
-            self.left(&entry);
-            bury(entry, dead);
-        }
-        self.bury_gone(&mut gone, dead);
-    }
-}
-
-/// Whether the time of an entry is up at `now` of the slot table.
-#[inline]
-fn is_over(entry: &Dead, now: u32) -> bool {
-    has_come(entry.until, now) && (entry.extra.ends == 0 || entry.extra.ends <= monotonic_ms())
-}
-
-/// What is left of an entry's time.
-fn left_ms(entry: &Dead, now: u32) -> u64 {
-    match entry.extra.ends {
-        0 if has_come(entry.until, now) => 0,
-        0 => u64::from(entry.until.wrapping_sub(now)),
-        ends => ends.saturating_sub(monotonic_ms()),
-    }
-}
-
-/// Milliseconds since some moment of this process or a parent of it.
-fn monotonic_ms() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_millis() as u64
-}
-
 /// Compares a key of the map with that of a call. Runs Python code: nothing here has a destructor meanwhile.
 fn are_equal(mine: Py<PyAny>, key: *mut ffi::PyObject) -> Result<bool, Raised> {
     let mine = mine.into_ptr();
@@ -671,12 +378,6 @@ fn are_equal(mine: Py<PyAny>, key: *mut ffi::PyObject) -> Result<bool, Raised> {
         equal
     };
     if equal < 0 { Err(Raised) } else { Ok(equal == 1) }
-}
-
-/// Takes an entry apart, to be dropped where Python code may run.
-fn bury(entry: Dead, dead: &mut Vec<Py<PyAny>>) {
-    dead.extend([entry.key, entry.value]);
-    dead.extend(entry.extra.expires);
 }
 
 /// Drops whole entries. Runs Python code where a `__del__` does.

@@ -95,7 +95,10 @@ impl Timer {
     }
 
     /// For the garbage collector.
-    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>) -> Result<(), pyo3::PyTraverseError> {
+    pub(crate) fn traverse(
+        &self,
+        mut visit: impl FnMut(&Py<PyAny>) -> Result<(), pyo3::PyTraverseError>,
+    ) -> Result<(), pyo3::PyTraverseError> {
         visit(&self.call)?;
         let visited = self.order.try_with(|order| order.set.iter().try_for_each(|(_, expires)| visit(expires)));
         visited.unwrap_or(Ok(()))

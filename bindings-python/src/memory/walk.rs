@@ -55,7 +55,10 @@ impl MemoryIterator {
                 Shows::Items => PyTuple::new(py, [key, value])?.into_any(),
                 Shows::Lives => {
                     let left = seen.left_ms as f64 / 1000.0;
-                    let life = seen.expires.map_or_else(|| left.into_pyobject(py).map(Bound::into_any), |expires| Ok(expires.into_bound(py)))?;
+                    let life = seen.expires.map_or_else(
+                        || left.into_pyobject(py).map(Bound::into_any),
+                        |expires| Ok(expires.into_bound(py)),
+                    )?;
                     PyTuple::new(py, [key, value, life])?.into_any()
                 }
             }));
