@@ -58,6 +58,14 @@ test-core: ## the crate: unit, property and model tests, Redis and its failures
 	@cargo test --locked -p scrubjay --lib --features shuttle model_
 	@cargo test --locked -p scrubjay-c
 
+.PHONY: soak-memory
+soak-memory: ## threads fight over small memory caches [SCALE=1 is 10 minutes, SEED=n]
+	@SCALE=$(BENCH_SCALE) cargo test --locked --release -p scrubjay --test memory_soak -- --nocapture
+
+.PHONY: test-memory-sanitized
+test-memory-sanitized: ## the memory tier under AddressSanitizer, and under valgrind
+	@core/tests/sanitized.sh
+
 .PHONY: test-build
 test-build: ## what the other tests need, in the release profile
 	@cargo build --locked --release -p scrubjay-c -p scrubjay-conformance -p scrubjay-demo-shop
@@ -104,6 +112,42 @@ test-demo: ## the demo on the first requests
 test-dist: ## what is packed, installed as its users do; without link-time optimisation
 	@$(MAKE) dist PROFILE=release
 	@tests/dist/run.sh
+
+.PHONY: test-benches
+test-benches: ## the benchmark programs: readers, the optimum, tiny runs of all
+	@benches/test.sh
+
+# --- benchmarks ---
+
+# Benchmarks do the full work unless SCALE is given.
+BENCH_SCALE = $(if $(filter file,$(origin SCALE)),1,$(SCALE))
+BENCH_CARGO = cargo build --quiet --locked --release --manifest-path benches/Cargo.toml --target-dir $(BENCH_TARGET)
+BENCH_TARGET = $(or $(CARGO_TARGET_DIR),$(TARGET))
+# `make hitratio TRACE=<file>` or TRACES=<folder>; without either the synthetic set, with SYNTHETIC=all or
+# SYNTHETIC=drift,loop (say) that too.
+TRACE ?=
+TRACES ?=
+SYNTHETIC ?=
+# Sizes in % of the footprint, the format if it is not to be guessed, replays at a time, repeats of what is random.
+SIZES ?= 0.1%,1%,10%
+FORMAT ?=
+JOBS ?=
+REPEATS ?=
+
+.PHONY: hitratio
+hitratio: ## hit ratios on TRACE=<file>, TRACES=<folder> or synthetic requests, ours and others' [SIZES=0.1%,1%,10%]
+	@$(BENCH_CARGO) -p scrubjay-bench-hitratio
+	@SCALE=$(BENCH_SCALE) $(BENCH_TARGET)/release/scrubjay-bench-hitratio --out $(TARGET)/bench --sizes '$(SIZES)' \
+		$(if $(FORMAT),--format '$(FORMAT)') $(if $(JOBS),--jobs $(JOBS)) $(if $(REPEATS),--repeats $(REPEATS)) \
+		$(if $(TRACES),--folder '$(TRACES)') $(if $(SYNTHETIC),--synthetic '$(SYNTHETIC)') $(if $(TRACE),'$(TRACE)')
+
+# `make bench-memory LANGS="rust go"` measures only these.
+LANGS ?= rust python node go
+
+.PHONY: bench-memory
+bench-memory: ## speed and bytes of the memory tier and its peers in each language [LANGS="rust go"]
+	@for language in $(LANGS); do echo "=== $$language"; SCALE=$(BENCH_SCALE) benches/memory/$$language/run.sh; done
+	@python3 benches/memory/report.py $(TARGET)/bench
 
 # --- what they need ---
 

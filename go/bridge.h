@@ -17,6 +17,7 @@ typedef struct sjgo_reply {
 	uint32_t pending;
 	uint32_t retryable;
 	uint8_t receipt[16];
+	sj_copy copy;
 	uint64_t len;   // of the value
 	uint64_t at;    // where in the room given it was copied to
 	uint64_t ptr;   // otherwise it is still the library's: these two
@@ -34,6 +35,7 @@ static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size
 	to->pending = from->receipt.pending;
 	to->retryable = (uint32_t)(from->status < 0 && sj_kind_retryable(from->status));
 	memcpy(to->receipt, from->receipt.token, sizeof to->receipt);
+	to->copy = from->copy;
 	to->len = from->value.len;
 	to->at = at;
 	to->ptr = 0;
@@ -206,6 +208,40 @@ static int32_t sjgo_stats(sj_cache *cache, sjgo_reply *reply, uint8_t *room, siz
 	sj_completion out = {0};
 	int32_t status = sj_stats_json(cache, &out.value);
 	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+// What an insert into slots came to: the slot, and what left for it. Of what does not fit the rest is drained.
+#define SJGO_GONE 16
+
+typedef struct sjgo_inserted {
+	sj_copy copy;
+	size_t count;
+	sj_slot gone[SJGO_GONE];
+} sjgo_inserted;
+
+static int32_t sjgo_slots_insert(sj_slots *slots, uint64_t hash, uint64_t weight, int64_t ttl_ms, uint32_t replaces,
+		sj_slot instead, sjgo_inserted *out) {
+	return sj_slots_insert(slots, hash, weight, ttl_ms, replaces ? &instead : NULL, &out->copy, out->gone, SJGO_GONE,
+		&out->count, NULL);
+}
+
+// The message of an insert that was refused: it is refused again, and changes nothing.
+static int32_t sjgo_slots_refused(sj_slots *slots, int64_t ttl_ms, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_copy copy;
+	size_t count;
+	sj_error *error = NULL;
+	int32_t status = sj_slots_insert(slots, 0, 0, ttl_ms, NULL, &copy, NULL, 0, &count, &error);
+	return sjgo_error(status, error, reply, room, cap);
+}
+
+static int32_t sjgo_slots_open(uint64_t max_entries, uint64_t max_bytes, sj_slots **slots, sj_table *table,
+		sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_error *error = NULL;
+	int32_t status = sj_slots_open(max_entries, max_bytes, slots, &error);
+	if (status < 0) {
+		return sjgo_error(status, error, reply, room, cap);
+	}
+	return sj_slots_table(*slots, table);
 }
 
 #define SJGO_BATCH 256

@@ -13,6 +13,8 @@ import (
 // goroutines at once. Make one with [NewCacheService] or [Open], and end it with [CacheService.Close].
 type CacheService struct {
 	handle *handle
+	// copies are nil where there is no memory tier, or none are to be kept.
+	copies *copies
 	// failure is what every call answers: the cache could not be opened.
 	failure error
 
@@ -51,7 +53,7 @@ func OpenJSON(options []byte) (*CacheService, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &CacheService{handle: handle}, nil
+	return &CacheService{handle: handle, copies: newCopies(handle)}, nil
 }
 
 // A Token is an opaque position in the order of writes.
@@ -70,10 +72,21 @@ type Receipt struct {
 
 // Get reads the value of key into dest, which must be a pointer. It returns [ErrMiss] when there is none, or none
 // that fits. *dest is changed only when Get returns nil.
+//
+// A value that memory holds is decoded once for a type, and then shared: *dest is a copy of it, but what its maps,
+// slices and pointers lead to is that of every hit, and not to be changed. See [Options.Isolate].
 func (c *CacheService) Get(ctx context.Context, key string, dest any) error {
+	if copy := c.copies.find(key, dest); copy != nil {
+		return c.copies.assign(ctx, copy, dest)
+	}
+	return c.get(ctx, key, dest)
+}
+
+// get asks the library.
+func (c *CacheService) get(ctx context.Context, key string, dest any) error {
 	into := reflect.ValueOf(dest)
 	if into.Kind() != reflect.Pointer || into.IsNil() {
-		return newError(ErrInvalidOption, "get", "dest must be a pointer and not nil, is %T", dest)
+		return newError(ErrInvalidOption, "get", "dest must be a pointer and not nil, is %s", typeName(dest))
 	}
 	call, answer, err := c.do(ctx, "get", func(call *call) (reply, bool) { return capiGet(c.handle, call, key) })
 	if err != nil {
@@ -89,7 +102,17 @@ func (c *CacheService) Get(ctx context.Context, key string, dest any) error {
 		return ErrMiss
 	}
 	into.Elem().Set(fresh.Elem())
+	if answer.kept {
+		c.copies.keep(key, fresh.Interface(), answer.grant)
+	}
 	return nil
+}
+
+func typeName(value any) string {
+	if value == nil {
+		return "nil"
+	}
+	return reflect.TypeOf(value).String()
 }
 
 // Set stores value under key for ttl: 1 ms to 365 days, or [DefaultTTL]. A nil is a value too.
@@ -127,6 +150,7 @@ func (c *CacheService) Stats() Stats {
 	if c.failure != nil {
 		return stats
 	}
+	c.copies.report()
 	// The library writes these very fields: what it says is always readable.
 	_ = json.Unmarshal(capiStats(c.handle), &stats)
 	return stats
@@ -147,6 +171,7 @@ func (c *CacheService) close() error {
 		return nil
 	}
 	deadline := time.Now().Add(closeGrace)
+	c.copies.close()
 	c.refreshes.cancel()
 	receipt, err := c.write(context.Background(), "close", func(call *call) (reply, bool) { return capiClose(c.handle, call) })
 	c.refreshes.wait(time.Until(deadline))

@@ -228,6 +228,7 @@ func take(raw *rawReply, room []byte) reply {
 		receipt:   Receipt{Pending: raw.pending != 0},
 		retryable: raw.retryable != 0,
 	}
+	answer.grant, answer.kept = granted(&raw.copy)
 	if raw.error_ref != 0 {
 		answer.err = fetchErrors.get(uint64(raw.error_ref))
 	}
@@ -257,6 +258,7 @@ func (r *reply) items(count int) []reply {
 			lease:  uint64(raw[i].lease),
 			value:  r.value[raw[i].offset : raw[i].offset+raw[i].len],
 		}
+		items[i].grant, items[i].kept = granted(&raw[i].copy)
 		if ref := uint64(raw[i].error_ref); ref != 0 {
 			items[i].err = fetchErrors.get(ref)
 		}
@@ -282,6 +284,10 @@ func (b *batch) wait() int {
 // deliver gives answer i to its call.
 func (b *batch) deliver(i int) {
 	raw := &b.raw[i]
+	if raw.token&isBell != 0 {
+		heard(uint64(raw.token))
+		return
+	}
 	deliver(uint64(raw.token), func(scratch []byte) reply {
 		answer := take(raw, b.room)
 		if raw.ptr == 0 {

@@ -18,6 +18,9 @@
 // Decoding into an any gives what encoding/json gives, with one exception: an integer beyond ±(2^53-1) is a
 // [encoding/json.Number] instead of a float64 that would lose digits. A value stored as bytes is a []byte.
 //
+// A value that memory holds is decoded once, at its first hit, and shared by later ones: what maps, slices and pointers
+// in it lead to is not to be changed, unless [Options.Isolate] is set. A [MemoryCache] keeps the values themselves.
+//
 // # Errors
 //
 // Every error of this package is an [*Error] whose kind is one of the Err constants, the same in every language,

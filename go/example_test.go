@@ -81,3 +81,46 @@ func ExampleKind() {
 	// true
 	// true
 }
+
+func ExampleMemoryCache() {
+	type user struct{ Name string }
+	users, err := scrubjay.NewMemoryCache(scrubjay.MemoryOptions[int, *user]{MaxEntries: 10_000})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := users.Set(42, &user{"Ada"}, time.Minute); err != nil {
+		fmt.Println(err)
+	}
+	if ada, ok := users.Get(42); ok {
+		fmt.Println(ada.Name)
+	}
+	for id, user := range users.All() {
+		fmt.Println(id, user.Name)
+	}
+	fmt.Println(users.Delete(42), users.Len(), users.Set(42, nil, 0))
+	// Output:
+	// Ada
+	// 42 Ada
+	// true 0 scrubjay: set: InvalidOption: ttl must be 0.001 to 31536000 seconds (365 days), is 0
+}
+
+func ExampleMemoryOptions() {
+	type page struct{ HTML, Links string }
+	pages, err := scrubjay.NewMemoryCache(scrubjay.MemoryOptions[string, *page]{
+		MaxBytes: 16 << 20,
+		TTL:      5 * time.Minute,
+		Weigher:  func(_ string, p *page) int64 { return int64(len(p.HTML) + len(p.Links)) },
+		OnEvict:  func(url string, _ *page, reason scrubjay.EvictReason) { fmt.Println(url, reason) },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, html := range []string{"<p>hi", "<p>hello"} {
+		if err := pages.Set("/", &page{HTML: html}, scrubjay.DefaultTTL); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output: / replaced
+}

@@ -17,3 +17,10 @@ func Encode(value any) (string, error) {
 
 // Decode reads JSON into dest.
 func Decode(text string, dest any) error { return decode(codecJSON, []byte(text), dest) }
+
+// LiveTiers is how many memory tiers of MemoryCaches are not freed yet.
+func LiveTiers() int {
+	count := 0
+	bells.Range(func(any, any) bool { count++; return true })
+	return count
+}

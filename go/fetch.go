@@ -34,6 +34,21 @@ func GetOrFetchFunc[T any](ctx context.Context, cache *CacheService, key string,
 const opFetch = "get_or_fetch"
 
 func load[T any](ctx context.Context, cache *CacheService, key string, put put, bypass bool, fetch func(context.Context) (T, error)) (T, error) {
+	if !bypass {
+		if value := copyOf[T](cache, key); value != nil {
+			if err := ctx.Err(); err != nil {
+				var none T
+				return none, err
+			}
+			cache.copies.hits.add(1)
+			return *value, nil
+		}
+	}
+	return begin(ctx, cache, key, put, bypass, fetch)
+}
+
+// begin asks the library.
+func begin[T any](ctx context.Context, cache *CacheService, key string, put put, bypass bool, fetch func(context.Context) (T, error)) (T, error) {
 	var none T
 	for ; ; bypass = true {
 		call, answer, err := cache.do(ctx, opFetch, func(call *call) (reply, bool) {
@@ -51,7 +66,7 @@ func load[T any](ctx context.Context, cache *CacheService, key string, put put, 
 			call.release()
 			return fetch(ctx)
 		}
-		value, err := decodeInto[T](answer.codec, answer.value)
+		value, err := decodeKept[T](cache, key, &answer)
 		call.release()
 		if err == nil {
 			if lease != 0 {

@@ -21,7 +21,11 @@ func GetOrFetchMany[T any](ctx context.Context, cache *CacheService, keys []stri
 		values: make(map[string]T, len(keys)),
 		failed: map[string]error{},
 	}
-	if err := load.run(ctx, keys); err != nil {
+	asked, err := takeCopies(ctx, cache, keys, load.values)
+	if err != nil {
+		return nil, err
+	}
+	if err := load.run(ctx, asked); err != nil {
 		return nil, err
 	}
 	if len(load.failed) > 0 {
@@ -113,7 +117,7 @@ func (m *manyLoad[T]) settle(key string, answer reply, leads, refresh *[]led, ag
 	case answer.status == statusLead || answer.status == statusBypass:
 		*leads = append(*leads, led{key, answer.lease})
 	default:
-		value, err := decodeInto[T](answer.codec, answer.value)
+		value, err := decodeKept[T](m.cache, key, &answer)
 		if err == nil {
 			m.values[key] = value
 			if answer.lease != 0 {

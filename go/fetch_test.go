@@ -93,7 +93,8 @@ func TestErrorsNobodyWaitsForAreForgotten(t *testing.T) {
 			t.Fatal("no error")
 		}
 	}
-	if kept := scrubjay.KeptErrors(); kept > scrubjay.GraveSize {
+	// And the last one, which was not released yet.
+	if kept := scrubjay.KeptErrors(); kept > scrubjay.GraveSize+1 {
 		t.Fatal(kept, "errors are kept")
 	}
 }

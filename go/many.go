@@ -7,24 +7,30 @@ import (
 
 // GetMany reads these keys in one go and returns the values of those that have one.
 func GetMany[T any](ctx context.Context, cache *CacheService, keys []string) (map[string]T, error) {
-	keys = unique(keys)
-	flat := flatten(keys)
+	values := make(map[string]T, len(keys))
+	asked, err := takeCopies(ctx, cache, unique(keys), values)
+	if err != nil {
+		return nil, err
+	}
+	if len(asked) == 0 && len(values) > 0 {
+		return values, nil
+	}
+	flat := flatten(asked)
 	call, answer, err := cache.do(ctx, "get_many", func(call *call) (reply, bool) { return capiGetMany(cache.handle, call, flat) })
 	if err != nil {
 		return nil, err
 	}
 	defer call.release()
-	values := make(map[string]T, len(keys))
-	for i, item := range answer.items(len(keys)) {
+	for i, item := range answer.items(len(asked)) {
 		if item.status != statusHit {
 			continue
 		}
-		value, err := decodeInto[T](item.codec, item.value)
+		value, err := decodeKept[T](cache, asked[i], &item)
 		if err != nil {
-			capiNoteUndecodable(cache.handle, keys[i])
+			capiNoteUndecodable(cache.handle, asked[i])
 			continue
 		}
-		values[keys[i]] = value
+		values[asked[i]] = value
 	}
 	return values, nil
 }

@@ -72,6 +72,9 @@ type Options struct {
 	// RefreshAhead is whether a hit near its end may draw one caller to refresh the value in a goroutine, ahead of
 	// its expiry. Default: true.
 	RefreshAhead *bool
+	// Isolate is whether each hit decodes the value anew, so that callers may change what they get. Default: a value is
+	// decoded once, and hits share it: what maps, slices and pointers in it lead to is not to be changed.
+	Isolate bool
 	// TLSCA has the roots to trust for rediss://: PEM text, or the path of a PEM file. Default: the system's.
 	TLSCA string
 	// TLSCert is a client certificate for rediss://: PEM text or a path. It needs TLSKey.
@@ -108,6 +111,7 @@ func (o Options) json() ([]byte, error) {
 	set(fields, "origin_concurrency", o.OriginConcurrency)
 	set(fields, "codec", o.Codec)
 	setPointer(fields, "refresh_ahead", o.RefreshAhead)
+	set(fields, "isolate", o.Isolate)
 	set(fields, "tls_ca", o.TLSCA)
 	set(fields, "tls_cert", o.TLSCert)
 	set(fields, "tls_key", o.TLSKey)
@@ -176,6 +180,10 @@ type put struct {
 }
 
 func newPut(ttl time.Duration, opts []SetOption) put {
+	if len(opts) == 0 {
+		// Most calls: nothing is allocated for them.
+		return put{ttl: ttl}
+	}
 	p := put{ttl: ttl}
 	for _, option := range opts {
 		option(&p)

@@ -61,6 +61,9 @@ type reply struct {
 	err     error
 	receipt Receipt
 	value   []byte
+	// grant is leave to keep the value decoded; kept says whether it is given.
+	grant grant
+	kept  bool
 
 	retryable bool
 }

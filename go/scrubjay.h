@@ -108,6 +108,18 @@
 // In `flags` of sj_fetch_opts: do not answer from a tier; what is there did not decode.
 #define SJ_FETCH_BYPASS_CACHE 1
 
+// The slots of a table begin at this offset.
+#define SJ_TABLE_HEADER 64
+
+// Each slot has so many bytes.
+#define SJ_TABLE_STRIDE 8
+
+// As a bound of sj_slots_open: none.
+#define SJ_UNBOUNDED UINT64_MAX
+
+// For sj_keep_copies: decoded values weigh what they do in Go.
+#define SJ_COPIES_GO 1
+
 // A cache: memory in this process, and behind it the shared tier that its URL names. All calls may be made by many
 // threads at once, and in a forked child, which starts with an empty memory.
 typedef struct sj_cache sj_cache;
@@ -121,6 +133,10 @@ typedef struct sj_fetch sj_fetch;
 // Answers on their way to one event loop, one waiter thread, or one caller. It belongs to the process that made it:
 // a forked child makes its own.
 typedef struct sj_queue sj_queue;
+
+// A memory tier without values: the caller keeps `key → (value, slot, generation, until)` and reads the table; the
+// library bounds it, ages it, and says what is gone. For caches of decoded values in the memory of another language.
+typedef struct sj_slots sj_slots;
 
 // Bytes of the library: free them with sj_buf_free. `ptr` is not NULL even when `len` is 0 and there is a value.
 typedef struct sj_buf {
@@ -164,6 +180,25 @@ typedef struct sj_receipt {
   uint8_t token[16];
 } sj_receipt;
 
+// A slot of a memory tier at one time of its life. Whatever removes or replaces what is there changes the generation.
+typedef struct sj_slot {
+  // The number of the slot.
+  uint32_t slot;
+  // Its generation then.
+  uint32_t generation;
+} sj_slot;
+
+// Leave to keep a copy of a value in the caller's own memory, and to serve it without asking again: as long as the
+// slot has that generation in the table, and the time of the table has not reached `until`.
+typedef struct sj_copy {
+  // The slot of the value.
+  struct sj_slot at;
+  // In the time of the table, which wraps around: over when (int32_t)(now - until) >= 0.
+  uint32_t until;
+  // 1 when leave is given; otherwise the rest is 0.
+  uint32_t granted;
+} sj_copy;
+
 // An answer.
 typedef struct sj_completion {
   // The token of the call.
@@ -179,9 +214,31 @@ typedef struct sj_completion {
   uint64_t error_ref;
   // Of a write.
   struct sj_receipt receipt;
+  // Of a value: leave to keep it decoded, after sj_keep_copies.
+  struct sj_copy copy;
   // The value, the message, or the items; free it with sj_buf_free.
   struct sj_buf value;
 } sj_completion;
+
+// Where the slots of a memory tier lie: memory that never moves, good as long as its owner, and read with atomic
+// loads, by any thread:
+//
+// - at 0 a uint32_t: now, in milliseconds since the table was made, moved in steps of up to 10 ms while anything is
+//   held;
+// - at 4 a uint32_t: not 0 while there is something to drain;
+// - at SJ_TABLE_HEADER + SJ_TABLE_STRIDE * slot a uint32_t, the generation of that slot, and behind it a byte: how
+//   often it was used, 0 to 3. Who serves a copy raises that by one unless it is 3, with a plain store; three bytes
+//   behind it are zero.
+typedef struct sj_table {
+  // Where it begins.
+  const uint8_t *base;
+  // How long it is.
+  size_t bytes;
+  // How many slots there can ever be.
+  uint32_t slots;
+  // Zero.
+  uint32_t reserved;
+} sj_table;
 
 // How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
 typedef struct sj_fetch_opts {
@@ -218,6 +275,18 @@ typedef int32_t (*sj_fetch_many_fn)(void *user,
                                     const struct sj_slice *missing,
                                     size_t count);
 
+// The counters of slots.
+typedef struct sj_slots_stats {
+  // Entries that left for want of room, those too large to be stored at all included.
+  uint64_t evictions;
+  // Entries that left at the end of their life.
+  uint64_t expired;
+  // Entries held now.
+  uint64_t entries;
+  // What they weigh together.
+  uint64_t bytes;
+} sj_slots_stats;
+
 // The answer for one key of a call on many. The items stand at the start of the completion's value.
 typedef struct sj_item {
   // As in sj_completion, and SJ_WAITING.
@@ -232,6 +301,8 @@ typedef struct sj_item {
   uint64_t offset;
   // Its length.
   uint64_t len;
+  // As in sj_completion.
+  struct sj_copy copy;
 } sj_item;
 
 #ifdef __cplusplus
@@ -390,6 +461,31 @@ int32_t sj_delete_many_async(const struct sj_cache *cache,
                              uint64_t token,
                              struct sj_completion *out);
 
+// Says that the caller will keep decoded copies of values, which are counted to the bound of the memory tier by what
+// they weigh in its language: from now on hits from memory come with leave to do so (`copy` in sj_completion and
+// sj_item). Before the first other call of the cache.
+int32_t sj_keep_copies(const struct sj_cache *cache,
+                       uint32_t language);
+
+// Says where the table of the memory tier is: SJ_OK, or SJ_MISS where there is no memory tier. A forked child has
+// another one than its parent.
+int32_t sj_cache_table(const struct sj_cache *cache, struct sj_table *out);
+
+// The time of the table, as sj_slots_now has it. 0 for NULL.
+uint32_t sj_cache_now(const struct sj_cache *cache);
+
+// Takes up to `max` slots whose copies are to be dropped, as sj_slots_drain does.
+size_t sj_drain_copies(const struct sj_cache *cache, struct sj_slot *gone, size_t max);
+
+// Has `queue` give SJ_OK by `token`, which no call may use, each time that there is something for sj_drain_copies and
+// everything before was drained. Once for each cache; later calls change nothing.
+int32_t sj_ring_copies(const struct sj_cache *cache,
+                       const struct sj_queue *queue,
+                       uint64_t token);
+
+// Adds reads that the caller answered from its copies to the counter hits_l1.
+int32_t sj_note_hits(const struct sj_cache *cache, uint64_t hits);
+
 // The status of an error: SJ_ERR_INVALID_OPTION and its like; SJ_OK for NULL.
 int32_t sj_error_code(const struct sj_error *error);
 
@@ -546,6 +642,69 @@ void sj_shutdown(uint32_t timeout_ms);
 
 // A number that changes in a forked child: queues made under another number belong to the parent.
 uint32_t sj_fork_generation(void);
+
+// Makes a memory tier bounded by entries, by what they weigh, or by both; SJ_UNBOUNDED is no bound, and no bound at
+// all is 64 MiB. Starts no thread. Free it with sj_slots_free. `err` may be NULL.
+int32_t sj_slots_open(uint64_t max_entries,
+                      uint64_t max_bytes,
+                      struct sj_slots **out,
+                      struct sj_error **err);
+
+// Frees a memory tier and its table. No other thread may be in a call with it, or read the table. NULL is allowed.
+void sj_slots_free(struct sj_slots *slots);
+
+// Says where the table is.
+int32_t sj_slots_table(const struct sj_slots *slots, struct sj_table *out);
+
+// The time of the table, read from the clock: at most a few milliseconds behind, where the cell in the table may be
+// 10 ms behind. 0 for NULL.
+uint32_t sj_slots_now(const struct sj_slots *slots);
+
+// Takes an entry in: of a key with this hash, of this weight in bytes (nothing is added to it), for 1 ms to 365 days, or
+// SJ_TTL_DEFAULT: that of a cache whose options do not say. `instead` is the slot of an entry of the same key that this
+// one replaces, or NULL. What had to leave for it is written to `gone`, at most `max` slots; `*count` is how many there
+// are, and what did not fit is taken with sj_slots_drain. `instead` and `err` may be NULL.
+//
+// Returns SJ_OK and the slot in `*out`; SJ_MISS when it is larger than the bound, and what `instead` names is gone
+// all the same; or an error, and nothing has changed. The slot may be one that was another entry's a moment ago: who
+// finds an older copy under its number drops that.
+int32_t sj_slots_insert(const struct sj_slots *slots,
+                        uint64_t hash,
+                        uint64_t weight,
+                        int64_t ttl_ms,
+                        const struct sj_slot *instead,
+                        struct sj_copy *out,
+                        struct sj_slot *gone,
+                        size_t max,
+                        size_t *count,
+                        struct sj_error **err);
+
+// The entry as it is now: SJ_OK, or SJ_MISS when it has gone. `until` of an entry that lives for more than twelve days
+// is told in steps, so that it can be told from a time that is over: where a copy is over by its time, ask this once
+// before it is dropped.
+int32_t sj_slots_renew(const struct sj_slots *slots,
+                       struct sj_slot at,
+                       struct sj_copy *out);
+
+// Removes an entry: SJ_OK, or SJ_MISS when it had gone already.
+int32_t sj_slots_remove(const struct sj_slots *slots, struct sj_slot at);
+
+// Removes every entry. Nothing is said to be gone: the caller drops all that it has.
+int32_t sj_slots_clear(const struct sj_slots *slots);
+
+// Takes up to `max` slots whose entries are gone since the last call: expired, or evicted by another thread. Returns
+// how many; call it until that is less than `max`. A slot may have another entry by now: drop a copy only if it has
+// the generation that is given here.
+size_t sj_slots_drain(const struct sj_slots *slots,
+                      struct sj_slot *gone,
+                      size_t max);
+
+// Has `queue` give SJ_OK by `token`, which no call may use, each time that something is gone and everything before
+// was drained: then call sj_slots_drain. Once for each memory tier; later calls change nothing.
+int32_t sj_slots_ring(const struct sj_slots *slots, const struct sj_queue *queue, uint64_t token);
+
+// The counters.
+int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *out);
 
 #ifdef __cplusplus
 }  // extern "C"

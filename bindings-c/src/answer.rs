@@ -3,14 +3,14 @@
 use std::ffi::c_void;
 
 use bytes::Bytes;
-use scrubjay_core::host::{Answer, Payload, Receipt};
+use scrubjay_core::host::{Answer, Payload, Receipt, SlotRef};
 use scrubjay_core::{Codec, Error};
 
 use crate::error::status;
 use crate::guard::guarded;
 use crate::types::{
     SJ_BYPASS, SJ_HIT, SJ_JSON, SJ_LEAD, SJ_MANY, SJ_MISS, SJ_OK, SJ_RAW, SJ_STALE, SJ_WAITING, sj_buf,
-    sj_completion, sj_item, sj_receipt,
+    sj_completion, sj_copy, sj_item, sj_receipt, sj_slot,
 };
 
 /// Bytes handed to the caller, shared with the core.
@@ -38,6 +38,15 @@ pub(crate) fn receipt(receipt: Receipt) -> sj_receipt {
     sj_receipt { pending: u32::from(receipt.pending), reserved: 0, token: receipt.token.0 }
 }
 
+/// A grant of the core.
+pub(crate) fn copy(copy: Option<scrubjay_core::host::Copy>) -> sj_copy {
+    copy.map_or_else(sj_copy::default, |copy| sj_copy { at: slot(copy.at), until: copy.until, granted: 1 })
+}
+
+pub(crate) fn slot(at: SlotRef) -> sj_slot {
+    sj_slot { slot: at.slot, generation: at.generation }
+}
+
 pub(crate) fn codec_id(codec: Codec) -> u32 {
     if codec == Codec::Raw { SJ_RAW } else { SJ_JSON }
 }
@@ -51,6 +60,7 @@ pub(crate) fn plain(token: u64, status: i32) -> sj_completion {
         lease: 0,
         error_ref: 0,
         receipt: sj_receipt::default(),
+        copy: sj_copy::default(),
         value: sj_buf::EMPTY,
     }
 }
@@ -82,6 +92,7 @@ pub(crate) fn completion(token: u64, answer: Answer) -> sj_completion {
                 codec: one.codec,
                 lease: one.lease,
                 error_ref: one.error_ref,
+                copy: one.copy,
                 value,
                 ..plain(token, one.status)
             }
@@ -94,12 +105,20 @@ struct Item {
     codec: u32,
     lease: u64,
     error_ref: u64,
+    copy: sj_copy,
     bytes: Bytes,
 }
 
 impl Item {
     fn of(answer: Answer) -> Item {
-        let plain = |status| Item { status, codec: SJ_RAW, lease: 0, error_ref: 0, bytes: Bytes::new() };
+        let plain = |status| Item {
+            status,
+            codec: SJ_RAW,
+            lease: 0,
+            error_ref: 0,
+            copy: sj_copy::default(),
+            bytes: Bytes::new(),
+        };
         let with = |status, value: Payload, lease: Option<scrubjay_core::host::Lease>| Item {
             codec: codec_id(value.codec),
             lease: lease.map_or(0, scrubjay_core::host::Lease::into_id),
@@ -107,7 +126,9 @@ impl Item {
             ..plain(status)
         };
         match answer {
-            Answer::Hit { value, lease, .. } => with(SJ_HIT, value, lease),
+            Answer::Hit { value, lease, copy: granted } => {
+                Item { copy: copy(granted), ..with(SJ_HIT, value, lease) }
+            }
             Answer::Stale { value, lease } => with(SJ_STALE, value, lease),
             Answer::Lead(lease) => Item { lease: lease.into_id(), ..plain(SJ_LEAD) },
             Answer::Miss => plain(SJ_MISS),
@@ -143,6 +164,7 @@ fn pack(answers: Vec<Answer>) -> Bytes {
             error_ref: item.error_ref,
             offset: offset as u64,
             len: item.bytes.len() as u64,
+            copy: item.copy,
         };
         // SAFETY: `index` is below the number of items, for which `head` bytes lie at the start of the vector, which
         // is aligned for u64 as sj_item is.

@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! cache      open, free, stats
+//! copies     decoded values that the caller keeps
+//! slots      a memory tier whose values are the caller's own
 //! call       one key, many keys: answered at once or through a queue
 //! lease      begin, fulfil, fail, abandon
 //! queue      completions
@@ -18,9 +20,11 @@ mod args;
 mod blocking;
 mod cache;
 mod call;
+mod copies;
 mod error;
 mod fetch;
 mod guard;
 mod lease;
 mod queue;
+mod slots;
 pub mod types;

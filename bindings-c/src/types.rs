@@ -93,6 +93,15 @@ pub const SJ_TTL_DEFAULT: i64 = i64::MIN;
 /// In `flags` of sj_fetch_opts: do not answer from a tier; what is there did not decode.
 pub const SJ_FETCH_BYPASS_CACHE: u32 = 1;
 
+/// The slots of a table begin at this offset.
+pub const SJ_TABLE_HEADER: usize = 64;
+/// Each slot has so many bytes.
+pub const SJ_TABLE_STRIDE: usize = 8;
+/// As a bound of sj_slots_open: none.
+pub const SJ_UNBOUNDED: u64 = u64::MAX;
+/// For sj_keep_copies: decoded values weigh what they do in Go.
+pub const SJ_COPIES_GO: u32 = 1;
+
 /// How a value is stored. Start from `SJ_PUT_OPTS_INIT`; NULL is the same.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -144,6 +153,65 @@ pub struct sj_receipt {
     pub token: [u8; 16],
 }
 
+/// A slot of a memory tier at one time of its life. Whatever removes or replaces what is there changes the generation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct sj_slot {
+    /// The number of the slot.
+    pub slot: u32,
+    /// Its generation then.
+    pub generation: u32,
+}
+
+/// Leave to keep a copy of a value in the caller's own memory, and to serve it without asking again: as long as the
+/// slot has that generation in the table, and the time of the table has not reached `until`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct sj_copy {
+    /// The slot of the value.
+    pub at: sj_slot,
+    /// In the time of the table, which wraps around: over when (int32_t)(now - until) >= 0.
+    pub until: u32,
+    /// 1 when leave is given; otherwise the rest is 0.
+    pub granted: u32,
+}
+
+/// Where the slots of a memory tier lie: memory that never moves, good as long as its owner, and read with atomic
+/// loads, by any thread:
+///
+/// - at 0 a uint32_t: now, in milliseconds since the table was made, moved in steps of up to 10 ms while anything is
+///   held;
+/// - at 4 a uint32_t: not 0 while there is something to drain;
+/// - at SJ_TABLE_HEADER + SJ_TABLE_STRIDE * slot a uint32_t, the generation of that slot, and behind it a byte: how
+///   often it was used, 0 to 3. Who serves a copy raises that by one unless it is 3, with a plain store; three bytes
+///   behind it are zero.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_table {
+    /// Where it begins.
+    pub base: *const u8,
+    /// How long it is.
+    pub bytes: usize,
+    /// How many slots there can ever be.
+    pub slots: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The counters of slots.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct sj_slots_stats {
+    /// Entries that left for want of room, those too large to be stored at all included.
+    pub evictions: u64,
+    /// Entries that left at the end of their life.
+    pub expired: u64,
+    /// Entries held now.
+    pub entries: u64,
+    /// What they weigh together.
+    pub bytes: u64,
+}
+
 /// An answer.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -161,6 +229,8 @@ pub struct sj_completion {
     pub error_ref: u64,
     /// Of a write.
     pub receipt: sj_receipt,
+    /// Of a value: leave to keep it decoded, after sj_keep_copies.
+    pub copy: sj_copy,
     /// The value, the message, or the items; free it with sj_buf_free.
     pub value: sj_buf,
 }
@@ -181,9 +251,15 @@ pub struct sj_item {
     pub offset: u64,
     /// Its length.
     pub len: u64,
+    /// As in sj_completion.
+    pub copy: sj_copy,
 }
 
 // The numbers of the header are those of the core.
+const _: () = {
+    assert!(SJ_TABLE_HEADER == scrubjay_core::host::TABLE_HEADER);
+    assert!(SJ_TABLE_STRIDE == scrubjay_core::host::TABLE_STRIDE);
+};
 const _: () = {
     use scrubjay_core::ErrorKind;
     assert!(SJ_ERR_INVALID_OPTION == -(ErrorKind::InvalidOption as i32));

@@ -127,8 +127,7 @@ impl Js {
     pub fn words(self, words: &[u32]) -> Value {
         let (mut value, mut data) = (UNDEFINED, ptr::null_mut());
         // SAFETY: the results are writable.
-        let status =
-            unsafe { sys::napi_create_arraybuffer(self.env, size_of_val(words), &mut data, &mut value) };
+        let status = unsafe { sys::napi_create_arraybuffer(self.env, size_of_val(words), &mut data, &mut value) };
         if status != sys::Status::napi_ok {
             return self.undefined();
         }

@@ -48,6 +48,11 @@ pub(crate) fn undecodable(py: Python<'_>) -> Bound<'_, PyAny> {
     signal(py, &UNDECODABLE, "UNDECODABLE")
 }
 
+/// Whether an object is no value.
+pub(crate) fn is_signal(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<Signal>()
+}
+
 /// An answer as an object: a value, a [`Turn`], a [`Receipt`], a [`Signal`], a list of such, or a
 /// [`Failure`](errors::Failure).
 pub(crate) fn object<'py>(py: Python<'py>, cache: &host::Cache, answer: Answer) -> PyResult<Bound<'py, PyAny>> {

@@ -101,8 +101,16 @@ fn ttl(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<Ttl> {
     Ttl::from_seconds(seconds).map_err(|error| raised_as(py, operation, &error))
 }
 
+/// A ttl in milliseconds, rounded up.
+pub(crate) fn ttl_ms(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match ttl(operation, object)? {
+        Ttl::Of(duration) => Ok(duration.as_nanos().div_ceil(1_000_000) as u64),
+        Ttl::Default => unreachable!("a ttl that is given is not the default"),
+    }
+}
+
 /// A number of seconds, or a timedelta; none for anything else, `True` included.
-fn seconds(object: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+pub(crate) fn seconds(object: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
     if let Ok(seconds) = object.cast::<PyFloat>() {
         return Ok(Some(seconds.value()));
     }

@@ -3,19 +3,25 @@
 use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use scrubjay_core::host::{self, Answer, FetchOptions, Queue, Step};
 use scrubjay_core::{ErrorKind, Result};
 
 use crate::answer::{self, miss, undecodable};
 use crate::args;
 use crate::batch::{self, Batch};
+<<<<<<< HEAD
 use crate::errors::{error, raised, type_name};
+=======
+use crate::errors::{error, raised};
+use crate::fetch::check_fetch;
+>>>>>>> wt-python
+use crate::memo::{self, Opened};
 use crate::stats::Stats;
 use crate::turn::Turn;
-use crate::{aio, blocking, decode, encode, held};
+use crate::{aio, blocking, decode, encode, held, weight};
 
 /// What `get_or_fetch` calls its failures.
 const FETCH: &str = "get_or_fetch";
@@ -25,7 +31,7 @@ const FETCH_MANY: &str = "get_or_fetch_many";
 /// go, until the answer is there; those that begin with `_a` answer at once, if need be with a `Pending`.
 #[pyclass(subclass, frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Cache {
-    opened: OnceLock<host::Cache>,
+    pub(crate) opened: OnceLock<Arc<Opened>>,
 }
 
 /// An argument that may be left out.
@@ -35,11 +41,15 @@ type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 type BegunMany<'py> = (Bound<'py, PyAny>, Bound<'py, Batch>, Vec<(u64, Bound<'py, PyAny>)>);
 
 impl Cache {
-    fn core(&self, py: Python<'_>, operation: &str) -> PyResult<&host::Cache> {
-        self.opened.get().ok_or_else(|| {
+    fn opened(&self, py: Python<'_>, operation: &str) -> PyResult<&Opened> {
+        self.opened.get().map(|opened| &**opened).ok_or_else(|| {
             let message = "the cache was not opened: a subclass must call super().__init__()";
             error(py, ErrorKind::Closed, operation, message)
         })
+    }
+
+    fn core(&self, py: Python<'_>, operation: &str) -> PyResult<&host::Cache> {
+        self.opened(py, operation).map(|opened| &opened.core)
     }
 
     /// Blocks for a call whose answer is a receipt.
@@ -81,7 +91,9 @@ impl Cache {
 
     fn _open(&self, py: Python<'_>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         let core = host::Cache::open(&args::options(options)?).map_err(|error| raised(py, &error))?;
-        self.opened.set(core).map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
+        self.opened
+            .set(Opened::new(core))
+            .map_err(|_| error(py, ErrorKind::InvalidOption, "open", "the cache is open already"))
     }
 
     /// The value stored under a key, or `default`.
@@ -92,14 +104,23 @@ impl Cache {
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, "get")?;
+        let opened = self.opened(py, "get")?;
         let bytes = args::key("get", key)?;
-        let answer = blocking::call(py, |queue, token| core.get(bytes, queue, token))?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
+        let answer = blocking::call(py, |queue, token| opened.core.get(bytes, queue, token))?;
         let found = match answer {
-            Answer::Hit { value, .. } => decode::value(py, &value).or_else(|| {
-                core.note_undecodable(bytes);
-                None
-            }),
+            Answer::Hit { value, copy, .. } => {
+                let copy = copy.filter(|_| weight::is_light(&value));
+                let value = decode::value(py, &value);
+                match (&value, copy) {
+                    (Some(value), Some(copy)) => opened.keep(key, copy, value),
+                    (None, _) => opened.core.note_undecodable(bytes),
+                    _ => {}
+                }
+                value
+            }
             Answer::Failed(error) => return Err(raised(py, &error)),
             _ => None,
         };
@@ -113,12 +134,24 @@ impl Cache {
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, "get")?;
+        let opened = self.opened(py, "get")?;
+        let core = &opened.core;
         let bytes = args::key("get", key)?;
-        let answer = aio::call(py, core, 0, |_, queue, token| core.get(bytes, queue, token))?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
+        let mut copy = None;
+        let answer = aio::call(py, core, 0, |_, queue, token| {
+            let step = core.get(bytes, queue, token)?;
+            copy = memo::granted(&step);
+            Ok(step)
+        })?;
         if answer.is(undecodable(py)) {
             core.note_undecodable(bytes);
         } else if !answer.is(miss(py)) {
+            if let Some(copy) = copy {
+                opened.keep(key, copy, &answer);
+            }
             return Ok(answer);
         }
         Ok(default.unwrap_or_else(|| py.None().into_bound(py)))
@@ -166,31 +199,72 @@ impl Cache {
 
     /// The values of those keys that are stored.
     fn get_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-        let core = self.core(py, "get_many")?;
+        let opened = self.opened(py, "get_many")?;
+        let core = &opened.core;
         let objects = args::key_objects("get_many", keys)?;
-        let keys = args::keys("get_many", &objects)?;
-        let answer = blocking::call(py, |queue, token| core.get_many(&keys, queue, token))?;
+        let held: Vec<_> = objects.iter().map(|key| opened.copy_of(key)).collect();
+        let missing: Vec<_> = objects.iter().zip(&held).filter(|(_, held)| held.is_none()).collect();
+        let missing =
+            missing.into_iter().map(|(key, _)| args::key("get_many", key)).collect::<PyResult<Vec<_>>>()?;
+        let mut answers = Vec::new();
+        if !missing.is_empty() || objects.is_empty() {
+            match blocking::call(py, |queue, token| core.get_many(&missing, queue, token))? {
+                Answer::Many(many) => answers = many,
+                Answer::Failed(error) => return Err(raised(py, &error)),
+                _ => {}
+            }
+        }
+        let mut answers = missing.into_iter().zip(answers);
         let found = PyDict::new(py);
-        let answers = match answer {
-            Answer::Many(answers) => answers,
-            Answer::Failed(error) => return Err(raised(py, &error)),
-            _ => Vec::new(),
-        };
-        for ((object, key), answer) in objects.iter().zip(keys).zip(answers) {
-            let Answer::Hit { value, .. } = answer else { continue };
-            match decode::value(py, &value) {
-                Some(value) => found.set_item(object, value)?,
-                None => core.note_undecodable(key),
+        for (object, held) in objects.iter().zip(held) {
+            if let Some(value) = held {
+                found.set_item(object, value)?;
+            } else if let Some((key, Answer::Hit { value, copy, .. })) = answers.next() {
+                let copy = copy.filter(|_| weight::is_light(&value));
+                let Some(value) = decode::value(py, &value) else {
+                    core.note_undecodable(key);
+                    continue;
+                };
+                if let Some(copy) = copy {
+                    opened.keep(object, copy, &value);
+                }
+                found.set_item(object, value)?;
             }
         }
         Ok(found)
     }
 
+    /// For each key its copy, or `MISS`. Checks the other arguments of a `get_or_fetch_many`.
+    fn _held<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyList>,
+        ttl: Optional<'_, 'py>,
+        codec: Optional<'_, 'py>,
+        fetch: Optional<'_, 'py>,
+        coroutines: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        if let Some(fetch) = fetch {
+            args::put(FETCH_MANY, ttl, codec)?;
+            check_fetch(FETCH_MANY, fetch, coroutines)?;
+        }
+        let opened = self.opened(py, FETCH_MANY)?;
+        PyList::new(py, keys.iter().map(|key| opened.copy_of(&key).unwrap_or_else(|| miss(py))))
+    }
+
     fn _aget_many<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, "get_many")?;
+        let opened = self.opened(py, "get_many")?;
+        let core = &opened.core;
         let objects = args::key_objects("get_many", keys)?;
         let keys = args::keys("get_many", &objects)?;
-        aio::call(py, core, 0, |_, queue, token| core.get_many(&keys, queue, token))
+        let mut copies = Vec::new();
+        let answers = aio::call(py, core, 0, |_, queue, token| {
+            let step = core.get_many(&keys, queue, token)?;
+            copies = memo::granted_many(&step);
+            Ok(step)
+        })?;
+        opened.keep_many(&objects, &copies, &answers);
+        Ok(answers)
     }
 
     /// Stores many values: all are checked before the first is stored.
@@ -246,16 +320,22 @@ impl Cache {
 
     /// Closes the cache.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.write(py, "close", host::Cache::close)
+        let receipt = self.write(py, "close", host::Cache::close);
+        self.opened(py, "close")?.drop_copies(py);
+        receipt
     }
 
     fn _aclose<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.begin_write(py, "close", host::Cache::close)
+        let receipt = self.begin_write(py, "close", host::Cache::close);
+        self.opened(py, "close")?.drop_copies(py);
+        receipt
     }
 
     /// The counters of the cache since it was opened.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
-        Ok(Stats(self.core(py, "stats")?.stats()))
+        let opened = self.opened(py, "stats")?;
+        opened.note_hits(py);
+        Ok(Stats(opened.core.stats()))
     }
 
     /// A value, or the turn of the caller to run its fetch.
@@ -267,10 +347,14 @@ impl Cache {
         codec: Optional<'_, 'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, FETCH)?;
+        let opened = self.opened(py, FETCH)?;
+        let core = &opened.core;
         let bytes = args::key(FETCH, key)?;
         let put = args::put(FETCH, ttl, codec)?;
         check_fetch(FETCH, fetch, false)?;
+        if let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let held = held::leases(py)?;
         let owner = aio::owner_in_this_thread(py)?;
         let mut options = FetchOptions { put, held: &held, owner, blocking: owner != 0, bypass_cache: false };
@@ -287,8 +371,12 @@ impl Cache {
                 }
                 core.begin(bytes, &options, queue, token)
             })?;
+            let copy = memo::granted_by(&answer);
             let object = answer::object_or_raise(py, core, answer)?;
             if !object.is(undecodable(py)) {
+                if let Some(copy) = copy {
+                    opened.keep(key, copy, &object);
+                }
                 return Ok(object);
             }
             core.note_undecodable(bytes);
@@ -307,15 +395,28 @@ impl Cache {
         fetch: &Bound<'py, PyAny>,
         bypass_cache: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, FETCH)?;
+        let opened = self.opened(py, FETCH)?;
+        let core = &opened.core;
         let bytes = args::key(FETCH, key)?;
         let put = args::put(FETCH, ttl, codec)?;
         check_fetch(FETCH, fetch, true)?;
+        if !bypass_cache && let Some(value) = opened.copy_of(key) {
+            return Ok(value);
+        }
         let held = held::leases(py)?;
-        aio::call(py, core, 0, |own, queue, token| {
+        let mut copy = None;
+        let answer = aio::call(py, core, 0, |own, queue, token| {
             let options = FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache };
-            core.begin(bytes, &options, queue, token)
-        })
+            let step = core.begin(bytes, &options, queue, token)?;
+            copy = memo::granted(&step);
+            Ok(step)
+        })?;
+        if let Some(copy) = copy
+            && !answer.is(undecodable(py))
+        {
+            opened.keep(key, copy, &answer);
+        }
+        Ok(answer)
     }
 
     /// For each key a value, a turn or an exception, or `MISS` where another caller loads it: then the answer
@@ -328,7 +429,8 @@ impl Cache {
         codec: Optional<'_, 'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<BegunMany<'py>> {
-        let core = self.core(py, FETCH_MANY)?;
+        let opened = self.opened(py, FETCH_MANY)?;
+        let core = &opened.core;
         let objects = args::key_objects(FETCH_MANY, keys)?;
         let keys = args::keys(FETCH_MANY, &objects)?;
         let put = args::put(FETCH_MANY, ttl, codec)?;
@@ -338,12 +440,15 @@ impl Cache {
         let options = FetchOptions { put, held: &held, owner, blocking: owner != 0, bypass_cache: false };
         let batch = Batch::new(py, core)?;
         let mut early = Vec::new();
-        let answer = match core.begin_many(&keys, &options, batch.queue(), batch::TOKEN) {
-            Ok(Step::Ready(answer)) => answer,
-            Ok(Step::Pending) => batch.first(py, &mut early)?,
-            Err(error) => return Err(raised(py, &error)),
+        let step = core.begin_many(&keys, &options, batch.queue(), batch::TOKEN);
+        let step = step.map_err(|error| raised(py, &error))?;
+        let copies = memo::granted_many(&step);
+        let answer = match step {
+            Step::Ready(answer) => answer,
+            Step::Pending => batch.first(py, &mut early)?,
         };
         let answers = answer::object_or_raise(py, core, answer)?;
+        opened.keep_many(&objects, &copies, &answers);
         let early = early.into_iter().map(|(index, answer)| Ok((index, answer::object(py, core, answer)?)));
         let early = early.collect::<PyResult<Vec<_>>>()?;
         Ok((answers, Bound::new(py, batch)?, early))
@@ -357,17 +462,23 @@ impl Cache {
         codec: Optional<'_, 'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, FETCH_MANY)?;
+        let opened = self.opened(py, FETCH_MANY)?;
+        let core = &opened.core;
         let objects = args::key_objects(FETCH_MANY, keys)?;
         let keys = args::keys(FETCH_MANY, &objects)?;
         let put = args::put(FETCH_MANY, ttl, codec)?;
         check_fetch(FETCH_MANY, fetch, true)?;
         let held = held::leases(py)?;
-        aio::call(py, core, keys.len(), |own, queue, token| {
+        let mut copies = Vec::new();
+        let answers = aio::call(py, core, keys.len(), |own, queue, token| {
             let options =
                 FetchOptions { put, held: &held, owner: own.owner(), blocking: false, bypass_cache: false };
-            core.begin_many(&keys, &options, queue, token)
-        })
+            let step = core.begin_many(&keys, &options, queue, token)?;
+            copies = memo::granted_many(&step);
+            Ok(step)
+        })?;
+        opened.keep_many(&objects, &copies, &answers);
+        Ok(answers)
     }
 
     /// The keys of an iterable, to be walked through twice.
@@ -390,6 +501,16 @@ impl Cache {
         Ok(unique)
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.opened.get().map_or(Ok(()), |opened| opened.traverse(&visit))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Some(opened) = self.opened.get() {
+            opened.drop_copies(py);
+        }
+    }
+
     /// What is stored under a key did not decode.
     fn _note_undecodable(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
         self.core(py, "get")?.note_undecodable(args::key("get", key)?);
@@ -399,23 +520,4 @@ impl Cache {
 
 fn pairs<'a>(entries: &'a [args::Entry<'_>]) -> PyResult<Vec<(&'a [u8], host::Value)>> {
     entries.iter().map(|(key, value)| Ok((args::key("set_many", key)?, value.clone()))).collect()
-}
-
-/// Checks a fetch before anything runs. What hides that it is a coroutine function is found when it has run.
-fn check_fetch(operation: &str, fetch: &Bound<'_, PyAny>, coroutines: bool) -> PyResult<()> {
-    const CO_COROUTINE: u32 = 0x80;
-    let py = fetch.py();
-    if !fetch.is_callable() {
-        let message = format!("fetch must be callable, is {}", type_name(fetch));
-        return Err(error(py, ErrorKind::InvalidOption, operation, &message));
-    }
-    if coroutines || !fetch.is_instance_of::<PyFunction>() {
-        return Ok(());
-    }
-    let flags: u32 = fetch.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_flags"))?.extract()?;
-    if flags & CO_COROUTINE == 0 {
-        return Ok(());
-    }
-    let message = format!("fetch must not be a coroutine function here: await a{operation} instead");
-    Err(error(py, ErrorKind::InvalidOption, operation, &message))
 }

@@ -7,6 +7,7 @@ use scrubjay_core::Codec;
 use scrubjay_core::host::Payload;
 
 use crate::encode::MAX_DEPTH;
+use crate::key_cache;
 
 /// The value of stored bytes; none when they are not what their codec says.
 pub(crate) fn value<'py>(py: Python<'py>, payload: &Payload) -> Option<Bound<'py, PyAny>> {
@@ -96,7 +97,7 @@ impl<'a, 'py> Reader<'a, 'py> {
         if !self.take(b'}') {
             loop {
                 self.skip_space();
-                let key = self.string()?;
+                let key = self.name()?;
                 self.skip_space();
                 self.take(b':').then_some(())?;
                 self.skip_space();
@@ -110,6 +111,17 @@ impl<'a, 'py> Reader<'a, 'py> {
             }
         }
         Some(object.into_any())
+    }
+
+    /// The name of a field. Those without an escape are shared.
+    fn name(&mut self) -> Option<Bound<'py, PyString>> {
+        let start = self.at + 1;
+        let length = self.bytes.get(start..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        if self.bytes[start + length] != b'"' || !self.take(b'"') {
+            return self.string();
+        }
+        self.at = start + length + 1;
+        Some(key_cache::name(self.py, &self.text[start..start + length]))
     }
 
     fn string(&mut self) -> Option<Bound<'py, PyString>> {

@@ -13,20 +13,34 @@ mod answer;
 mod args;
 mod batch;
 mod blocking;
+mod by_slot;
 mod cache;
 mod decode;
 mod encode;
 mod errors;
 mod exit;
+mod fetch;
+mod guarded;
 mod held;
+mod hits;
+mod key_cache;
+mod map;
+mod memo;
+mod memory;
+mod raw;
+mod ready;
 mod receipt;
+mod seed;
+mod slot_table;
 mod stats;
+mod sweep;
 mod template;
 mod turn;
+mod weight;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+#[pymodule(gil_used = false)]
 mod _scrubjay {
     #[pymodule_export]
     use super::aio::{LoopQueue, Pending};
@@ -43,9 +57,15 @@ mod _scrubjay {
     #[pymodule_export]
     use super::exit::shutdown;
     #[pymodule_export]
+    use super::hits::install_cache_service;
+    #[pymodule_export]
+    use super::memory::{Memo, Memory, install_memory_cache};
+    #[pymodule_export]
     use super::receipt::Receipt;
     #[pymodule_export]
     use super::stats::Stats;
+    #[pymodule_export]
+    use super::sweep::swept;
     #[pymodule_export]
     use super::template::{Template, default_key};
     #[pymodule_export]
@@ -57,6 +77,8 @@ mod _scrubjay {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::exit::refuse_subinterpreters(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("Memoised", super::memory::memoised_type(module.py())?)?;
+        module.add("Ready", super::ready::ready_type(module.py())?)?;
         super::answer::add_signals(module)?;
         super::errors::add_kinds(module)
     }

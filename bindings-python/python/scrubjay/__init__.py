@@ -33,10 +33,13 @@ from ._errors import (
     Unavailable,
     Unsupported,
 )
+from ._memoize import CacheInfo, MemoizedFunction, memoize
+from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
 from ._service import CacheService
 
 __all__ = [
+    "CacheInfo",
     "CacheService",
     "CachedFunction",
     "Cancelled",
@@ -49,6 +52,9 @@ __all__ = [
     "InvalidOption",
     "InvalidValue",
     "LeaseExpired",
+    "MemoizedFunction",
+    "MemoryCache",
+    "MemoryStats",
     "NotFound",
     "Overloaded",
     "PartialError",
@@ -60,6 +66,7 @@ __all__ = [
     "Unsupported",
     "__version__",
     "cached",
+    "memoize",
 ]
 
 # What is on its way to the shared tier at the end of the program gets this long, in seconds.

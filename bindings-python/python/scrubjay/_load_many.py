@@ -55,6 +55,17 @@ class Many:
         else:
             self.values[key] = answer
 
+    def take_held(self, keys: list[Key], coroutines: bool) -> list[Key]:
+        """Sort the keys that have a copy in memory; give those that have none."""
+        held = self.cache._held(keys, self.ttl, self.codec, self.fetch, coroutines)
+        others = []
+        for key, value in zip(keys, held, strict=True):
+            if value is MISS:
+                others.append(key)
+            else:
+                self.values[key] = value
+        return others
+
     def result(self) -> dict[Key, Any]:
         """Give the values, or say what failed."""
         if not self.failed:
@@ -135,6 +146,9 @@ def _abandon(leads: Led) -> None:
 
 def load_many(many: Many, keys: list[Key], background: Executor | None) -> dict[Key, Any]:
     """Answer a blocked caller."""
+    given, keys = keys, many.take_held(keys, False)
+    if given and not keys:
+        return many.result()
     answers, others, early = many.cache._begin_many(keys, many.ttl, many.codec, many.fetch)
     try:
         waiting = {index for index, answer in enumerate(answers) if answer is MISS}
@@ -175,6 +189,9 @@ def load_many(many: Many, keys: list[Key], background: Executor | None) -> dict[
 
 async def aload_many(many: Many, keys: list[Key]) -> dict[Key, Any]:
     """Answer a task."""
+    given, keys = keys, many.take_held(keys, True)
+    if given and not keys:
+        return many.result()
     answers = many.cache._abegin_many(keys, many.ttl, many.codec, many.fetch)
     if type(answers) is Pending:
         answers = await settled(answers)

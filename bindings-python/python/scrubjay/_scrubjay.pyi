@@ -1,9 +1,9 @@
 """The native half of the package. Only `CacheService`, `Receipt` and `Stats` are for users."""
 
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -15,7 +15,11 @@ __all__ = [
     "Cache",
     "Failure",
     "LoopQueue",
+    "Memo",
+    "Memoised",
+    "Memory",
     "Pending",
+    "Ready",
     "Receipt",
     "Signal",
     "Stats",
@@ -24,7 +28,10 @@ __all__ = [
     "__version__",
     "canonical_json",
     "default_key",
+    "install_cache_service",
+    "install_memory_cache",
     "shutdown",
+    "swept",
 ]
 
 __version__: Final[str]
@@ -208,11 +215,140 @@ class Cache:
     def _abegin_many(
         self, keys: list[Any], ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]
     ) -> list[Any] | Pending: ...
+    def _held(
+        self,
+        keys: list[Any],
+        ttl: _Ttl,
+        codec: str | None,
+        fetch: Callable[..., Any] | None,
+        coroutines: bool,
+    ) -> list[Any]: ...
     @staticmethod
     def _listed(keys: Iterable[_K]) -> list[_K]: ...
     @staticmethod
     def _unique(keys: Iterable[_K]) -> list[_K]: ...
     def _note_undecodable(self, key: str | bytes) -> None: ...
+
+@disjoint_base
+class Memory:
+    """The native half of `MemoryCache`."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value stored under a key, or ``default``."""
+
+    def set(self, key: Any, value: Any, ttl: Any = None) -> None:
+        """Store a value for a time of its own, in seconds or as a ``timedelta``; None for that of the cache.
+
+        Raises:
+            InvalidOption: the ttl is not 0.001 s to 365 days.
+            InvalidValue: the value is larger than the cache.
+        """
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        """Remove a key and return its value, or ``default`` where one is given.
+
+        Raises:
+            KeyError: there is neither.
+        """
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove the entry that was stored first, and return its key and value.
+
+        Raises:
+            KeyError: the cache is empty.
+        """
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The value of a key; where there is none, ``default``, which is stored."""
+
+    def clear(self) -> None:
+        """Remove every entry."""
+
+    def expire(self, time: Any = None) -> list[tuple[Any, Any]]:
+        """Remove what has expired, now or at a time of the timer, and return it as pairs of key and value.
+
+        Nobody needs to call it: what expires goes by itself.
+        """
+
+    def getsizeof(self, value: Any, /) -> Any:
+        """What a value counts: 1 unless the cache was given a ``getsizeof``."""
+
+    @property
+    def maxsize(self) -> float | None:
+        """How many entries there may be; with ``getsizeof``, how large they may be together."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """How many bytes the entries may weigh."""
+
+    @property
+    def currsize(self) -> int:
+        """How many entries there are; with ``getsizeof``, how large they are together."""
+
+    @property
+    def ttl(self) -> Any:
+        """How long an entry lives."""
+
+    @property
+    def timer(self) -> Callable[[], Any]:
+        """What tells the time."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __missing__(self, key: Any) -> Any: ...
+    def __contains__(self, key: object, /) -> bool: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+    def __delitem__(self, key: Any, /) -> None: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def _open(self, maxsize: Any, ttl: Any, timer: Any, getsizeof: Any, max_bytes: Any) -> None: ...
+    def _values(self) -> Iterator[Any]: ...
+    def _items(self) -> Iterator[tuple[Any, Any]]: ...
+    def _lives(self) -> Iterator[tuple[Any, Any, Any]]: ...
+    def _restore(self, key: Any, value: Any, life: Any) -> None: ...
+    def _timer(self) -> Callable[[], Any] | None: ...
+    def _getsizeof(self) -> Callable[[Any], Any] | None: ...
+    def _stats(self) -> tuple[int, int, int, int, int, int]: ...
+
+@disjoint_base
+class Memo:
+    """A function and its results."""
+
+    def __new__(
+        cls,
+        function: Callable[..., Any],
+        maxsize: int | None,
+        ttl: Any,
+        typed: bool,
+        info: Callable[[int, int, int | None, int], Any],
+    ) -> Self: ...
+    def cache_info(self) -> Any:
+        """How often the function was spared, and how often it ran."""
+
+    def cache_clear(self) -> None:
+        """Forget all results, and begin to count anew."""
+
+    def __get__(self, instance: Any, _owner: Any = None, /) -> Any: ...
+    def __copy__(self) -> Memo: ...
+    def __deepcopy__(self, _memo: Any) -> Memo: ...
+
+@final
+class Memoised(Memo):
+    """A memoised function, to be called."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    cache_parameters: Callable[[], Any]
+
+@final
+class Ready(Coroutine[Any, Any, Any]):
+    """A coroutine that has its value already."""
+
+    def __await__(self) -> Ready: ...
+    def __iter__(self) -> Ready: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, /, *error: Any) -> Any: ...
+    def close(self) -> None: ...
 
 @final
 class Turn:
@@ -275,4 +411,7 @@ class Template:
 
 def default_key(name: str, arguments: str) -> str: ...
 def canonical_json(value: Any) -> str: ...
+def install_cache_service(class_: type, /) -> None: ...
+def install_memory_cache(class_: type, /) -> None: ...
 def shutdown(timeout: float) -> None: ...
+def swept() -> list[Any] | None: ...

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _load
 from ._errors import InvalidOption
 from ._load_many import Many, aload_many, load_many
 from ._loop import settled
-from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn
+from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, install_cache_service
 
 K = TypeVar("K", str, bytes)
 T = TypeVar("T")
@@ -59,7 +59,43 @@ class CacheService(Cache):
     ) -> None:
         await self.aclose()
 
-    def get_or_fetch(
+    if TYPE_CHECKING:
+        # At run time these four are native: they answer hits, and hand everything else to the four below.
+
+        def aget(self, key: str | bytes, default: Any = None) -> Coroutine[Any, Any, Any]: ...
+        def get_or_fetch(
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], T],
+            *,
+            codec: str | None = None,
+            background: Executor | None = None,
+        ) -> T: ...
+        @overload
+        def aget_or_fetch(
+            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Awaitable[T]], *, codec: str | None = None
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def aget_or_fetch(
+            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], T], *, codec: str | None = None
+        ) -> Coroutine[Any, Any, T]: ...
+        def aget_or_fetch(
+            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Any], *, codec: str | None = None
+        ) -> Coroutine[Any, Any, Any]: ...
+
+    async def _aget_rest(self, key: str | bytes, default: Any = None) -> Any:
+        answer = self._aget(key, default)
+        if type(answer) is Pending:
+            answer = await settled(answer)
+            if answer is UNDECODABLE:
+                self._note_undecodable(key)
+                return default
+            if answer is MISS:
+                return default
+        return answer
+
+    def _get_or_fetch(
         self,
         key: str | bytes,
         ttl: Ttl,
@@ -68,28 +104,6 @@ class CacheService(Cache):
         codec: str | None = None,
         background: Executor | None = None,
     ) -> T:
-        """Return the value of a key; where there is none, run ``fetch``, store what it returns, and return it.
-
-        Of all callers that miss a key at one time, threads and tasks, one runs its fetch and the others wait
-        for it. An exception of the fetch is raised unchanged for all of them, unless a value past its ttl can
-        be served instead; nothing is stored then. A fetch that raises `NotFound` says that there is nothing,
-        which is remembered for ``negative_ttl``. A fetch that is interrupted (``KeyboardInterrupt``,
-        ``SystemExit``) hands over to the next caller.
-
-        Args:
-            key: 1 to 1024 bytes; text is its UTF-8.
-            ttl: how long the value is fresh, 0.001 s to 365 days; None for the default of the cache.
-            fetch: a function without arguments, run in this thread.
-            codec: what the value is stored as, "json" or "msgpack"; the default is that of the cache.
-            background: where a value near its end is refreshed, so that no caller waits for that. Without one
-                the caller that is drawn to refresh the value does so before it returns.
-
-        Raises:
-            RecursiveFetch: the fetch asks, directly or through others, for the key that it is loading.
-            FetchTimeout: the fetch of another caller did not end within ``fetch_hard_timeout``.
-            InvalidOption: also when ``fetch`` is a coroutine function: await `aget_or_fetch` then.
-            InvalidKey, InvalidValue, Overloaded, Closed: as their names say.
-        """
         if background is not None:
             _check_executor(background)
         answer = self._begin(key, ttl, codec, fetch)
@@ -99,23 +113,9 @@ class CacheService(Cache):
             return _load.refreshed(answer, fetch, background)  # type: ignore[no-any-return]
         return _load.lead(answer, fetch)  # type: ignore[no-any-return]
 
-    @overload
-    async def aget_or_fetch(
-        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Awaitable[T]], *, codec: str | None = None
-    ) -> T: ...
-    @overload
-    async def aget_or_fetch(
-        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], T], *, codec: str | None = None
-    ) -> T: ...
-    async def aget_or_fetch(
+    async def _aget_or_fetch(
         self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Any], *, codec: str | None = None
     ) -> Any:
-        """As `get_or_fetch`, for tasks: ``fetch`` may be a coroutine function or a plain one.
-
-        A task that is cancelled while its fetch runs hands over to the next caller; one that is cancelled
-        while it waits just leaves. A value near its end is refreshed in a task of its own, which runs
-        ``fetch`` after this call has returned.
-        """
         answer = self._abegin(key, ttl, codec, fetch, False)
         if type(answer) is Pending:
             answer = await settled(answer)
@@ -184,18 +184,6 @@ class CacheService(Cache):
         """As `get_or_fetch_many`, for tasks: ``fetch`` may be a coroutine function or a plain one."""
         return await aload_many(Many(self, ttl, codec, fetch), self._unique(keys))
 
-    async def aget(self, key: str | bytes, default: Any = None) -> Any:
-        """As `get`, for tasks. What memory has is answered without a switch to another task."""
-        answer = self._aget(key, default)
-        if type(answer) is Pending:
-            answer = await settled(answer)
-            if answer is UNDECODABLE:
-                self._note_undecodable(key)
-                return default
-            if answer is MISS:
-                return default
-        return answer
-
     async def aset(self, key: str | bytes, value: Any, ttl: Ttl = None, *, codec: str | None = None) -> Receipt:
         """As `set`, for tasks."""
         return await _written(self._aset(key, value, ttl, codec=codec))
@@ -207,11 +195,17 @@ class CacheService(Cache):
     async def aget_many(self, keys: Iterable[K]) -> dict[K, Any]:
         """As `get_many`, for tasks."""
         listed = self._listed(keys)
-        answers = self._aget_many(listed)
-        if type(answers) is Pending:
-            answers = await settled(answers)
+        held = self._held(listed, None, None, None, True)
+        missing = [key for key, value in zip(listed, held, strict=True) if value is MISS]
+        answers: Any = []
+        if missing or not listed:
+            answers = self._aget_many(missing)
+            if type(answers) is Pending:
+                answers = await settled(answers)
+        others = iter(answers)
         found: dict[Any, Any] = {}
-        for key, answer in zip(listed, answers, strict=True):
+        for key, value in zip(listed, held, strict=True):
+            answer = next(others) if value is MISS else value
             if answer is UNDECODABLE:
                 self._note_undecodable(key)
             elif answer is not MISS:
@@ -249,3 +243,6 @@ def _check_executor(background: Any) -> None:
     if not callable(getattr(background, "submit", None)):
         message = f"background must be an Executor, is {type(background).__name__}"
         raise InvalidOption(message, operation="get_or_fetch")
+
+
+install_cache_service(CacheService)

@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use super::answer::{Answer, Completion};
+use super::answer::{Answer, Completion, Receipt};
 use super::wake::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Condvar, Mutex, lock};
@@ -237,21 +237,43 @@ impl Queue {
                 state = lock(&self.state);
                 state.open.remove(&token);
             }
-            state.done.push_back(Completion { token, answer });
-            let first = !std::mem::replace(&mut state.woken, true);
-            (first, state.sleepers > 0)
+            state.push(Completion { token, answer })
         };
+        self.announce(wake, sleeper);
+        Ok(())
+    }
+
+    /// Puts an answer there that no call waits for: so a host that waits on its queue hears that there is something
+    /// to drain. `token` is one that no call of this queue uses. Does nothing on a closed queue.
+    pub fn ring(&self, token: u64) {
+        let (wake, sleeper) = {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return;
+            }
+            state.push(Completion { token, answer: Answer::Done(Receipt::default()) })
+        };
+        self.announce(wake, sleeper);
+    }
+
+    fn announce(&self, wake: bool, sleeper: bool) {
         if sleeper {
             self.arrived.notify_one();
         }
         if wake {
             self.wake.wake();
         }
-        Ok(())
     }
 }
 
 impl State {
+    /// Whether a wake is due, and whether somebody sleeps.
+    fn push(&mut self, completion: Completion) -> (bool, bool) {
+        self.done.push_back(completion);
+        let first = !std::mem::replace(&mut self.woken, true);
+        (first, self.sleepers > 0)
+    }
+
     fn take(&mut self, max: usize, out: &mut Vec<Completion>) -> (usize, bool) {
         let count = max.min(self.done.len());
         out.extend(self.done.drain(..count));

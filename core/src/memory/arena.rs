@@ -72,12 +72,24 @@ mod reserved {
         }
     }
 
+    /// From so many bytes on, huge pages are asked for.
+    const HUGE: usize = 8 << 20;
+
     fn reserve(bytes: usize) -> Option<NonNull<u8>> {
         let (prot, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
         // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes.max(1), prot, flags, -1, 0) };
-        if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) }
+        if at == libc::MAP_FAILED {
+            return None;
+        }
+        if bytes >= HUGE {
+            // Slots are given out from the lowest on, so little of a huge page lies idle, and a lookup that misses the
+            // processor's caches need not miss its page tables too.
+            // SAFETY: advice on our own mapping; a kernel that does not take it changes nothing.
+            unsafe { libc::madvise(at, bytes, libc::MADV_HUGEPAGE) };
+        }
+        NonNull::new(at.cast())
     }
 }
 

@@ -60,6 +60,10 @@ impl<V, K> Gone<V, K> {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     pub fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.len()
     }

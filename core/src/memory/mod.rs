@@ -18,7 +18,6 @@ mod builder;
 mod copies;
 mod departed;
 mod expiry;
-mod ghost;
 mod index;
 mod orphans;
 mod pins;

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::arena::Zeroed;
 use super::pins::Pins;
-
-/// A hit is counted up to this.
-pub(super) const MAX_USES: u8 = 3;
+use super::policy::MAX_USES;
 
 /// What an entry costs beside its record: its share of the index 13, links of policy and wheel 17, ghost 8,
 /// slot table 8.

@@ -10,10 +10,14 @@ use super::expiry::{Mortal, Wheel};
 use super::index::Index;
 use super::orphans::Orphans;
 use super::pins::Retired;
-use super::policy::{Policy, Residents, Tuning};
-use super::record::{Content, MAX_USES, Numbers};
+use super::policy::{MAX_USES, Policy, Residents, Tuning};
+use super::record::{Content, Numbers};
 use super::store::Store;
+use super::table::SlotTable;
 use crate::sync::RwLock;
+
+/// So many slots are looked at for hits of a host at each insert.
+const POLLED: u32 = 4;
 
 #[repr(align(128))]
 pub(super) struct Shard {
@@ -34,6 +38,8 @@ pub(super) struct State {
     free: Vec<u32>,
     /// No slot from this one on was ever used.
     end: u32,
+    /// Where [`Store::poll`] goes on.
+    cursor: u32,
 }
 
 impl Shard {
@@ -46,6 +52,7 @@ impl Shard {
                 bytes: 0,
                 free: Vec::new(),
                 end: 0,
+                cursor: 0,
             }),
             orphans: Orphans::default(),
             bytes: AtomicU64::new(0),
@@ -154,6 +161,7 @@ where
         shard: u32,
         numbers: &Numbers,
         content: Content<V, K>,
+        has_room: bool,
         now: u64,
     ) -> u32 {
         let slot = state.slot();
@@ -161,7 +169,7 @@ where
         if self.is_indexed {
             state.index.insert(numbers.hash, slot);
         }
-        self.enlist(state, Place { shard, slot }, now);
+        self.enlist(state, Place { shard, slot }, has_room, now);
         slot
     }
 
@@ -176,11 +184,31 @@ where
         state.bytes += u64::from(numbers.weight);
     }
 
-    fn enlist(&self, state: &mut State, place: Place, now: u64) {
+    fn enlist(&self, state: &mut State, place: Place, has_room: bool, now: u64) {
         let view = self.view(place.shard);
-        let has_room = self.budget.has_room(self.record(place).weight());
         state.policy.insert(&view, place.slot, has_room);
         state.wheel.link(&view, place.slot, now);
+        if let Some(host) = self.host.get() {
+            self.poll(host, state, place.shard);
+        }
+    }
+
+    /// Has the policy's simulations see hits that a host counted by itself: a few slots at each insert, round and
+    /// round. The record remembers what had been counted when we last looked.
+    fn poll(&self, host: &SlotTable, state: &mut State, shard: u32) {
+        for _ in 0..POLLED.min(state.end) {
+            let place = Place { shard, slot: state.cursor };
+            state.cursor = if state.cursor + 1 < state.end { state.cursor + 1 } else { 0 };
+            let (record, slot) = (self.record(place), self.global(place));
+            let visited = host.visited(slot);
+            if record.is_live() && visited > record.uses() && self.tuning.is_sampled(u64::from(record.hash())) {
+                self.tuning.record(u64::from(record.hash()), record.weight());
+                // At the most, one less: so that the next hit shows.
+                let seen = visited.min(MAX_USES - 1);
+                record.set_uses(seen);
+                host.set_visited(slot, seen);
+            }
+        }
     }
 
     /// Puts an entry in the place of another, whose room it was given.
@@ -221,7 +249,7 @@ where
                 if self.is_indexed {
                     state.index.replace(numbers.hash, old.slot, new.slot);
                 }
-                self.enlist(state, new, now);
+                self.enlist(state, new, false, now);
                 new.slot
             }
         }

@@ -112,7 +112,6 @@ impl Slots {
                 }
             }
         };
-        self.store.accessed(hash, u64::from(weight));
         self.store.watch();
         gone.extend(std::mem::take(&mut left.dead).into_iter().filter(|dead| Some(*dead) != old));
         Some(Copy { at, until: host.until(deadline, now) })

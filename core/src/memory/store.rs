@@ -302,7 +302,7 @@ where
         found.is_some_and(|slot| self.record(Place { shard, slot }).deadline() > self.clock.now_ms())
     }
 
-    /// Has the policy's simulations see an access, if the key is one of theirs.
+    /// Has the policy's simulations see a hit, if the key is one of theirs.
     #[inline]
     pub(super) fn accessed(&self, hash: u64, weight: u64) {
         if self.tuning.is_sampled(hash) {
@@ -335,7 +335,6 @@ where
                 Err(scarce) => self.make_room_elsewhere(shard, u64::from(weight), scarce, now, &mut gone),
             }
         }
-        self.accessed(hash, u64::from(weight));
         self.watch();
         self.release(gone);
         true
@@ -473,17 +472,19 @@ where
         let keep = old.unwrap_or(NIL);
         let weight = u64::from(numbers.weight);
         let freed = old.map(|slot| self.record(Place { shard, slot }).weight());
+        let mut has_room = gone.is_empty();
         while let Err(scarce) = self.reserve(&state, weight, freed) {
             let over = self.is_over_share(&state, weight, scarce);
             if !over || !self.evict(&mut state, shard, keep, now, gone) {
                 self.publish(shard, state);
                 return Err(scarce);
             }
+            has_room = false;
         }
         let Some(content) = content.take() else { unreachable!("an entry goes in once") };
         let slot = match old {
             Some(old) => self.replace(&mut state, Place { shard, slot: old }, numbers, content, now, gone),
-            None => self.add(&mut state, shard, numbers, content, now),
+            None => self.add(&mut state, shard, numbers, content, has_room, now),
         };
         let slot = self.global(Place { shard, slot });
         // Before the lock is let go: it may be evicted at once.

@@ -15,7 +15,7 @@
 //! was read together with the entry, under that lock, is that of this very entry.
 
 use super::arena::{Arena, Zeroed};
-use super::record::MAX_USES;
+use super::policy::MAX_USES;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};
 
 /// Bytes before the first slot.

@@ -3,6 +3,8 @@
 mod background;
 mod model;
 mod policy;
+#[cfg(feature = "shuttle")]
+mod schedules;
 mod semantics;
 mod slots;
 mod threads;
