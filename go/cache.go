@@ -103,7 +103,7 @@ func (c *CacheService) get(ctx context.Context, key string, dest any) error {
 	}
 	into.Elem().Set(fresh.Elem())
 	if answer.kept {
-		c.copies.keep(key, fresh.Interface(), answer.grant)
+		c.copies.keep(key, fresh.Interface(), &answer)
 	}
 	return nil
 }

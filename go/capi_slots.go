@@ -6,6 +6,10 @@ package scrubjay
 // #cgo nocallback sjgo_slots_insert
 // #cgo noescape sjgo_slots_refused
 // #cgo nocallback sj_slots_remove
+// #cgo noescape sj_slots_drain
+// #cgo nocallback sj_slots_drain
+// #cgo noescape sj_drain_copies
+// #cgo nocallback sj_drain_copies
 // #cgo noescape sj_slots_counters
 // #cgo nocallback sj_slots_counters
 // #include "bridge.h"
@@ -118,20 +122,19 @@ func (t *tier) clear() {
 	runtime.KeepAlive(t)
 }
 
-// drain hands out what is gone, a batch at a time.
-func (t *tier) drain(drop func(slotRef)) {
-	drainWith(drop, func(room *C.sj_slot, size C.size_t) C.size_t { return C.sj_slots_drain(t.slots, room, size) })
+// drain hands out a batch of what is gone, and returns whether there may be more.
+func (t *tier) drain(drop func(slotRef)) bool {
+	var room [waitBatch]C.sj_slot
+	gone := room[:C.sj_slots_drain(t.slots, &room[0], waitBatch)]
 	runtime.KeepAlive(t)
+	return dropAll(gone, drop)
 }
 
-func drainWith(drop func(slotRef), take func(*C.sj_slot, C.size_t) C.size_t) {
-	room := make([]C.sj_slot, waitBatch)
-	for count := len(room); count == len(room); {
-		count = int(take(&room[0], C.size_t(len(room))))
-		for i := range room[:count] {
-			drop(slot(&room[i]))
-		}
+func dropAll(gone []C.sj_slot, drop func(slotRef)) bool {
+	for i := range gone {
+		drop(slot(&gone[i]))
 	}
+	return len(gone) == waitBatch
 }
 
 func (t *tier) stats() MemoryStats {
@@ -164,9 +167,12 @@ func (h *handle) ringCopies(bell uint64) {
 	runtime.AddCleanup(h, func(bell uint64) { bells.Delete(bell) }, bell)
 }
 
-func (h *handle) drainCopies(drop func(slotRef)) {
-	drainWith(drop, func(room *C.sj_slot, size C.size_t) C.size_t { return C.sj_drain_copies(h.cache, room, size) })
+// drainCopies is drain for copies.
+func (h *handle) drainCopies(drop func(slotRef)) bool {
+	var room [waitBatch]C.sj_slot
+	gone := room[:C.sj_drain_copies(h.cache, &room[0], waitBatch)]
 	runtime.KeepAlive(h)
+	return dropAll(gone, drop)
 }
 
 func (h *handle) noteHits(hits uint64) {

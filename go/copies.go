@@ -119,16 +119,24 @@ func decodeKept[T any](cache *CacheService, key string, answer *reply) (T, error
 		var none T
 		return none, err
 	}
-	cache.copies.keep(key, value, answer.grant)
+	cache.copies.keep(key, value, answer)
 	return *value, nil
 }
 
-// keep keeps a decoded value, a pointer, under the slot that was granted for it.
-func (c *copies) keep(key string, value any, granted grant) {
+// keep keeps what an answer was decoded into, a pointer, under the slot that was granted for it.
+func (c *copies) keep(key string, value any, answer *reply) {
+	if answer.codec != codecRaw && !isLight(reflect.ValueOf(value), len(answer.value)) {
+		return
+	}
+	granted := answer.grant
 	// A copy of the key: the caller's may be a part of something large.
 	fresh := &copied{key: strings.Clone(key), value: value, at: granted.at, until: granted.end(0)}
 	fresh.hash = uint32(c.hasher.hash(&key))
 	waiterOnce.Do(startWaiter)
+	if c.table.anyGone() {
+		// Who is faster in keeping copies than the waiter is in dropping them pays for it.
+		c.handle.drainCopies(c.drop)
+	}
 
 	s := c.entries.lock(fresh.hash)
 	if c.closed || !c.table.holds(fresh.at) {
@@ -168,7 +176,10 @@ func (c *copies) dropEntry(e *copied) {
 }
 
 // drain drops the copies of what the library says is gone.
-func (c *copies) drain() { c.handle.drainCopies(c.drop) }
+func (c *copies) drain() {
+	for c.handle.drainCopies(c.drop) {
+	}
+}
 
 // report tells the library of the hits that it did not see.
 func (c *copies) report() {

@@ -147,6 +147,29 @@ func TestEachTypeGetsItsOwnDecoding(t *testing.T) {
 	}
 }
 
+// What is heavy for its text is not kept: the bound would not hold.
+func TestHeavyValuesAreNotKept(t *testing.T) {
+	cache := open(t, scrubjay.Options{})
+	type light struct{ Numbers []int64 }
+	store(t, cache, "k", map[string]any{"numbers": make([]int, 1000)}, time.Minute)
+	shared := func(read func() any) bool {
+		return reflect.ValueOf(read()).Pointer() == reflect.ValueOf(read()).Pointer()
+	}
+	heavy := func() any { return load[map[string]any](t, cache, "k")["numbers"] }
+	if shared(heavy) {
+		t.Error("16 bytes for each digit and its comma were kept")
+	}
+	store(t, cache, "k", map[string]any{"numbers": strings.Split(strings.Repeat("a-rather-long-word ", 1000), " ")}, time.Minute)
+	type words struct{ Numbers []string }
+	if !shared(func() any { return load[words](t, cache, "k").Numbers }) {
+		t.Error("texts in a struct were not kept")
+	}
+	store(t, cache, "k", light{[]int64{1 << 60, 1 << 61, 1 << 62}}, time.Minute)
+	if !shared(func() any { return load[light](t, cache, "k").Numbers }) {
+		t.Error("numbers in a struct were not kept")
+	}
+}
+
 func TestACopyIsNoLongerServed(t *testing.T) {
 	onBoth(t, func(t *testing.T, cache *scrubjay.CacheService) {
 		miss := func(key string) {

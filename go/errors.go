@@ -74,7 +74,7 @@ type Error struct {
 
 // Error returns operation, kind and message.
 func (e *Error) Error() string {
-	return fmt.Sprintf("scrubjay: %s: %s: %s", e.Operation, e.Kind, e.Message)
+	return fmt.Sprintf("scrubjay: %s: %s: %s", e.Operation, e.Kind.String(), e.Message)
 }
 
 // Is reports whether target is the kind of e, for errors.Is.

@@ -157,6 +157,9 @@ func (c *MemoryCache[K, V]) Set(key K, value V, ttl time.Duration) error {
 	}
 	if more {
 		c.drain()
+	} else if c.table.anyGone() {
+		// Who is faster in setting than the waiter is in dropping pays for it.
+		c.tier.drain(c.drop)
 	}
 	// Another goroutine may have been told of the end of this entry before it could be found.
 	if !c.table.holds(fresh.at) {
@@ -188,7 +191,10 @@ func (c *MemoryCache[K, V]) dropEntry(e *entry[K, V]) {
 }
 
 // drain drops what the library says is gone.
-func (c *MemoryCache[K, V]) drain() { c.tier.drain(c.drop) }
+func (c *MemoryCache[K, V]) drain() {
+	for c.tier.drain(c.drop) {
+	}
+}
 
 // Delete removes key, and reports whether there was a value.
 func (c *MemoryCache[K, V]) Delete(key K) bool {

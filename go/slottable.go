@@ -11,6 +11,7 @@ import (
 // The library keeps a table of plain atomics for each memory tier, in memory that never moves:
 //
 //	offset 0            now: milliseconds since the table was made, moved by a tick of 10 ms
+//	offset 4            not 0 while there is something to drain
 //	offset 64 + 8*slot  generation u32 · visited u8 · 3 reserved bytes
 //
 // A copy of a value in Go's memory remembers its slot, the generation that the slot had, and until when it may be
@@ -61,6 +62,9 @@ type slotTable struct {
 
 // now is the time of the table.
 func (t slotTable) now() uint32 { return atomic.LoadUint32((*uint32)(t.base)) }
+
+// anyGone reports whether there is something to drain.
+func (t slotTable) anyGone() bool { return atomic.LoadUint32((*uint32)(unsafe.Add(t.base, 4))) != 0 }
 
 func (t slotTable) cell(slot uint32) unsafe.Pointer {
 	return unsafe.Add(t.base, tableHeader+uintptr(slot)*tableStride)

@@ -15,14 +15,15 @@ impl Language {
     /// What a decoded copy of `encoded` bytes weighs, the host's own entry for it included. The factors were measured
     /// on JSON documents of 100 B to 10 KB (`docs/performance.md`); bytes count once.
     pub(crate) fn copy_weight(self, encoded: usize, is_raw: bool) -> u64 {
-        let (entry, tenths) = match self {
-            Language::Python => (280, 45),
-            Language::Node => (240, 40),
-            // With the room that the garbage collector takes: it lets the heap grow to twice what lives. Twice a
-            // struct is 4.5 times the text, twice an any 12.6 times, of which the bound of 1.5 leaves 8.
-            Language::Go => (500, 80),
+        // What the host's entry costs, then tenths of the text for a copy of JSON and of bytes.
+        let (entry, json, raw) = match self {
+            Language::Python => (280, 45, 10),
+            Language::Node => (240, 40, 10),
+            // A struct is 2.3 times its text; the garbage collector lets the heap grow to as much again and more. Go
+            // does not keep what is heavier than that: an any is 6.3 times its text.
+            Language::Go => (500, 60, 30),
         };
-        let tenths = if is_raw { 10 } else { tenths };
+        let tenths = if is_raw { raw } else { json };
         (encoded as u64).saturating_mul(tenths) / 10 + entry
     }
 }

@@ -14,7 +14,7 @@ const HOUR: u64 = 3_600_000;
 
 /// The number at an offset of a table, as a host reads it.
 fn cell(table: Table, offset: usize) -> &'static AtomicU32 {
-    assert!(offset % 4 == 0 && offset + 4 <= table.bytes);
+    assert!(offset.is_multiple_of(4) && offset + 4 <= table.bytes);
     // SAFETY: within the table, aligned, and the tests keep its owner alive.
     unsafe { &*table.base.add(offset).cast::<AtomicU32>() }
 }
