@@ -39,8 +39,8 @@ Loop = Callable[[list[str]], Any]
 """Times one subject over drawn keys; returns what the last call gave."""
 Check = Callable[[Any, str], bool]
 Subject = tuple[str, Loop, int]
-"""A name, the loop, and how many keys it is given in a round: slow peers get fewer. Rounds are short and many, so that
-on a busy machine most of them are not interrupted."""
+"""A name, the loop, and how many keys it is given in a round: slow peers get fewer. Rounds are short and many, so
+that on a busy machine most of them are not interrupted."""
 
 FAST, SLOW, SLOWEST = 5_000, 1_000, 300
 
@@ -223,6 +223,8 @@ def measure(case: str, subjects: list[Subject]) -> list[dict[str, Any]]:
     for round_ in range(-1, ROUNDS):
         order = subjects[round_ % len(subjects) :] + subjects[: round_ % len(subjects)]
         for name, loop, count in order:
+            # The subjects before this one have used the processor's caches: the first pass is not timed.
+            one(loop, drawn[:count])
             took = one(loop, drawn[:count])
             if round_ >= 0:
                 times[name].append(took)
