@@ -9,7 +9,7 @@ const node = Object.fromEntries(
 const commonjs = { require: 'readonly', module: 'writable', exports: 'writable', __dirname: 'readonly', __filename: 'readonly' }
 
 export default [
-  { ignores: ['**/node_modules/', '**/*.ts', '**/*.mts', '**/*.cts'] },
+  { ignores: ['**/node_modules/', '**/.scratch-*/', '**/*.ts', '**/*.mts', '**/*.cts'] },
   js.configs.recommended,
   {
     languageOptions: { ecmaVersion: 2023, globals: node },

@@ -158,6 +158,10 @@ test('the value of a set is not the object that was set, nor that of the fetch t
   assert.equal(await cache.getOrFetch('f', 60, () => fetched), fetched)
   fetched.a = 2
   assert.deepStrictEqual(await cache.getOrFetch('f', 60, never), { a: 1 })
+  const isolated = memory(t, { isolate: true })
+  const led = await isolated.getOrFetch('l', 60, () => value)
+  led.a = 3
+  assert.deepStrictEqual(await isolated.get('l'), { a: 2 })
 })
 
 describe('what a hit does not let pass', () => {

@@ -12,12 +12,8 @@ use scrubjay_core::{ErrorKind, Result};
 use crate::answer::{self, miss, undecodable};
 use crate::args;
 use crate::batch::{self, Batch};
-<<<<<<< HEAD
-use crate::errors::{error, raised, type_name};
-=======
 use crate::errors::{error, raised};
 use crate::fetch::check_fetch;
->>>>>>> wt-python
 use crate::memo::{self, Opened};
 use crate::stats::Stats;
 use crate::turn::Turn;

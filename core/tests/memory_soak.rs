@@ -20,8 +20,8 @@ const ROUND: Duration = Duration::from_millis(1_000);
 const HANG: Duration = Duration::from_secs(60);
 /// What is dead is gone by then, read or not.
 const GONE: Duration = Duration::from_secs(30);
-/// How late a clock may be that shows every 10th ms, on a kernel that ticks a hundred times a second.
-const CLOCK: Duration = Duration::from_millis(30);
+/// How late the clock of a cache may be: it moves every few ms, or when a busy host lets the kernel tick.
+const CLOCK: Duration = Duration::from_millis(100);
 
 /// The bounds of a cache, and over how many keys the threads fight.
 #[derive(Clone, Copy)]

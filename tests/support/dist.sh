@@ -16,6 +16,16 @@ bindings-python/tools/install.sh --tools
 maturin=$(echo target/python/tools-*/bin/maturin)
 "$maturin" build --quiet --profile "$profile" --manifest-path bindings-python/Cargo.toml --out "$out"
 
+for free_threaded in python3.13t python3.14t; do
+	if command -v "$free_threaded" >/dev/null; then
+		echo "dist: the wheel of $free_threaded"
+		"$maturin" build --quiet --profile "$profile" --manifest-path bindings-python/Cargo.toml --out "$out" \
+			--interpreter "$free_threaded"
+	else
+		echo "dist: the wheel of $free_threaded is not built: there is no such interpreter here"
+	fi
+done
+
 echo "dist: the C library"
 cargo build --quiet --locked -p scrubjay-c --profile "$profile"
 name=scrubjay-c-$version-$platform

@@ -109,7 +109,7 @@ fn drift(mut random: Random) -> Box<dyn FnMut() -> u64> {
 /// One request of five is for a new key; the others are for one of the newest, the newer the likelier.
 fn recency(mut random: Random) -> Box<dyn FnMut() -> u64> {
     const NEW: f64 = 0.2;
-    let age = Zipf::new(KEYS, 1.0);
+    let age = Zipf::new(KEYS, 1.2);
     let mut newest = 0_u64;
     Box::new(move || {
         let old = newest.checked_sub(popular(&age, &mut random));

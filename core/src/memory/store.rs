@@ -475,7 +475,7 @@ where
         let mut has_room = gone.is_empty();
         while let Err(scarce) = self.reserve(&state, weight, freed) {
             let over = self.is_over_share(&state, weight, scarce);
-            if !over || !self.evict(&mut state, shard, keep, now, gone) {
+            if !over || !self.evict(&mut state, Place { shard, slot: keep }, scarce, now, gone) {
                 self.publish(shard, state);
                 return Err(scarce);
             }
@@ -540,7 +540,9 @@ where
         let Some(fullest) = others.max_by_key(|shard| self.shards[*shard as usize].holds(scarce)) else { return };
         let mut state = self.lock(fullest);
         for _ in 0..BATCH {
-            if self.budget.has_room(weight) || !self.evict(&mut state, fullest, NIL, now, gone) {
+            if self.budget.has_room(weight)
+                || !self.evict(&mut state, Place { shard: fullest, slot: NIL }, scarce, now, gone)
+            {
                 break;
             }
         }

@@ -74,7 +74,7 @@ impl Ghost {
 
     fn bucket(&mut self, hash: u32) -> &mut [u32] {
         let buckets = self.cells.len() / BUCKET;
-        let at = (u64::from(hash) * buckets as u64 >> 32) as usize * BUCKET;
+        let at = ((u64::from(hash) * buckets as u64) >> 32) as usize * BUCKET;
         &mut self.cells[at..at + BUCKET]
     }
 }

@@ -14,7 +14,7 @@ const HOUR: u64 = 3_600_000;
 
 /// The number at an offset of a table, as a host reads it.
 fn cell(table: Table, offset: usize) -> &'static AtomicU32 {
-    assert!(offset % 4 == 0 && offset + 4 <= table.bytes);
+    assert!(offset.is_multiple_of(4) && offset + 4 <= table.bytes);
     // SAFETY: within the table, aligned, and the tests keep its owner alive.
     unsafe { &*table.base.add(offset).cast::<AtomicU32>() }
 }
@@ -233,4 +233,46 @@ proptest! {
         wait_until("all have expired", || slots.stats().entries == 0);
         prop_assert!(host.held.values().all(|copy| !is_good(slots.table(), *copy, slots.now())));
     }
+}
+
+/// A cache of texts that a host copies: what it holds, and until when.
+fn copied(cache: &MemoryCache<Arc<str>>, key: &str) -> Option<Copy> {
+    cache.get_to_copy(key, |_| Some((u64::MAX / 2, 2_000))).and_then(|(_, copy)| copy)
+}
+
+#[test]
+fn copies_are_charged_and_go_before_entries() {
+    let (setup, _hand) = Setup::new();
+    let cache = Setup { max_bytes: 40_000, weigher: Box::new(|_, _| 500), ..setup }.build();
+    assert!(cache.attach_host());
+    let table = cache.host_table().unwrap().view();
+    let text: Arc<str> = "text".into();
+    for n in 0..10 {
+        cache.set(format!("{n}").as_str(), text.clone(), MINUTE).unwrap();
+    }
+    let plain = cache.weight();
+    let copies: Vec<Copy> = (0..10).map(|n| copied(&cache, &format!("{n}")).expect("there is room")).collect();
+    assert_eq!(cache.weight(), plain + 10 * 2_000);
+    assert_eq!(copied(&cache, "3").map(|copy| copy.at), Some(copies[3].at), "charged once");
+    assert_eq!(cache.weight(), plain + 10 * 2_000);
+    // The host uses the first of them.
+    cell(table, TABLE_HEADER + TABLE_STRIDE * copies[0].at.slot as usize + 4).store(1, Ordering::Relaxed);
+    for n in 10..40 {
+        cache.set(format!("{n}").as_str(), text.clone(), MINUTE).unwrap();
+    }
+    assert_eq!((cache.len(), cache.stats().evictions), (40, 0), "no entry had to go");
+    let alive: Vec<usize> =
+        (0..10).filter(|n| generation(table, copies[*n].at.slot) == copies[*n].at.generation).collect();
+    assert!(alive.len() < 10 && alive.contains(&0), "{alive:?}: the used one outlives others");
+    let mut gone = Vec::new();
+    assert_eq!(
+        cache.host_table().unwrap().drain(100, &mut gone),
+        10 - alive.len(),
+        "the host is told of the rest"
+    );
+    // Written, removed, replaced: the copies that are left die at once.
+    cache.set("0", text, MINUTE).unwrap();
+    assert_ne!(generation(table, copies[0].at.slot), copies[0].at.generation);
+    cache.clear();
+    assert_eq!((cache.len(), cache.weight()), (0, 0));
 }
