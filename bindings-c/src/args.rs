@@ -159,7 +159,16 @@ pub(crate) fn value(operation: &'static str, codec: u32, bytes: &[u8]) -> Result
             return Err(invalid(operation, &format!("codec must be SJ_JSON or SJ_RAW, is {codec}")));
         }
     };
-    Ok(Value { codec, bytes: bytes::Bytes::copy_from_slice(bytes) })
+    Ok(Value { codec, bytes: kept(bytes) })
+}
+
+/// A copy of bytes in a block of one of a few sizes, eight from a power of two to the next: what was freed is used
+/// again, where blocks of any size leave gaps that nothing fits into.
+fn kept(bytes: &[u8]) -> bytes::Bytes {
+    let step = (bytes.len() / 8).next_power_of_two().max(32);
+    let mut copy = Vec::with_capacity(bytes.len().next_multiple_of(step));
+    copy.extend_from_slice(bytes);
+    bytes::Bytes::from(copy)
 }
 
 /// The kind with this number, of either sign.

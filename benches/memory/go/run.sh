@@ -7,5 +7,7 @@ root=$(cd "$here/../../.." && pwd)
 "$root/go/tools/lib.sh" "${PROFILE:-release}"
 cd "$here"
 export GOMODCACHE=$root/target/bench/go-modules GOFLAGS=-modcacherw
+# go build does not see that the library changed.
+rm -f "$root/target/bench/memory-go"
 go build -o "$root/target/bench/memory-go" .
 exec "$root/target/bench/memory-go" -out "$root/target/bench/memory-go.json" "$@"
