@@ -163,9 +163,12 @@ pub(crate) fn value(operation: &'static str, codec: u32, bytes: &[u8]) -> Result
 }
 
 /// A copy of bytes in a block of one of a few sizes, eight from a power of two to the next: what was freed is used
-/// again, where blocks of any size leave gaps that nothing fits into.
+/// again, where blocks of any size leave gaps that nothing fits into. Small ones have few sizes by themselves.
 fn kept(bytes: &[u8]) -> bytes::Bytes {
-    let step = (bytes.len() / 8).next_power_of_two().max(32);
+    if bytes.len() < 512 {
+        return bytes::Bytes::copy_from_slice(bytes);
+    }
+    let step = (bytes.len() / 8).next_power_of_two();
     let mut copy = Vec::with_capacity(bytes.len().next_multiple_of(step));
     copy.extend_from_slice(bytes);
     bytes::Bytes::from(copy)

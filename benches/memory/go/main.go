@@ -38,6 +38,7 @@ type result struct {
 var (
 	out     = flag.String("out", "", "the file to write")
 	only    = flag.String("case", "", "run only cases whose name has this in it")
+	who     = flag.String("subjects", "", "measure only these peers, like otter+expiry,xsync.Map")
 	memory  = flag.String("memory", "", "measure the memory of this subject, and end")
 	repeats = flag.Int("repeats", 21, "rounds")
 	cpu     = flag.Bool("cpu", false, "measure processor time: for a look on a busy machine, in one goroutine")
@@ -88,10 +89,15 @@ func main() {
 		measureMemory(*memory)
 		return
 	}
+	if *who != "" {
+		makers = slices.DeleteFunc(makers, func(m maker) bool {
+			return m.name != "scrubjay" && !slices.Contains(strings.Split(*who, ","), m.name)
+		})
+	}
 	random := rand.New(rand.NewPCG(4, 20261126))
 	const hot, uniform, zipf = 1_000, 100_000, 1_000_000
 	gets("go/get-hot", makers, hot, draw(2_000_000, func() int { return random.IntN(hot) }), scaled(300_000))
-	gets("go/service-get", []maker{service, makers[1]}, hot, draw(2_000_000, func() int { return random.IntN(hot) }), scaled(300_000))
+	gets("go/service-get", append([]maker{service}, makers[1:]...), hot, draw(2_000_000, func() int { return random.IntN(hot) }), scaled(300_000))
 	gets("go/get-uniform", makers, uniform, draw(2_000_000, func() int { return random.IntN(uniform) }), scaled(200_000))
 	gets("go/get-zipf", makers, zipf, draw(4_000_000, newZipf(random, 0.99, zipf).next), scaled(200_000))
 	sets("go/set-evict")
