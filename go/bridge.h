@@ -3,24 +3,9 @@
 #ifndef SCRUBJAY_GO_BRIDGE_H
 #define SCRUBJAY_GO_BRIDGE_H
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "scrubjay.h"
-
-#ifdef __GLIBC__
-// Go moves its work from thread to thread, and glibc keeps what a thread has freed for the next use in the same arena:
-// with one for each thread the library's memory grows to several times what it holds. Who has set their number, in
-// the environment, keeps it.
-static void sjgo_few_arenas(void) {
-	if (getenv("MALLOC_ARENA_MAX") == NULL && getenv("GLIBC_TUNABLES") == NULL) {
-		mallopt(M_ARENA_MAX, 2);
-	}
-}
-#else
-static void sjgo_few_arenas(void) {}
-#endif
 
 // A completion without pointers: Go memory that holds none needs no check when it is handed to C.
 typedef struct sjgo_reply {

@@ -31,8 +31,6 @@ const (
 	statusWaiting = int32(C.SJ_WAITING)
 )
 
-func init() { C.sjgo_few_arenas() }
-
 type rawReply = C.sjgo_reply
 
 // A handle is a cache of the library. It is freed when nothing can use it any more; that is memory only, and no
