@@ -59,7 +59,7 @@ where
         let mut has_room = gone.is_empty();
         while let Err(scarce) = self.reserve(&state, weight, freed) {
             let over = self.is_over_share(&state, weight, scarce);
-            if !over || !self.evict(&mut state, Place { shard, slot: keep }, scarce, now, gone) {
+            if !over || !self.evict(&mut state, Place { shard, slot: keep }, now, gone) {
                 self.publish(shard, state);
                 return Err(scarce);
             }
@@ -111,7 +111,7 @@ where
         let mut state = self.lock(fullest);
         for _ in 0..BATCH {
             if self.budget.has_room(weight)
-                || !self.evict(&mut state, Place { shard: fullest, slot: NIL }, scarce, now, gone)
+                || !self.evict(&mut state, Place { shard: fullest, slot: NIL }, now, gone)
             {
                 break;
             }
