@@ -73,7 +73,7 @@ mod reserved {
     }
 
     /// From so many bytes on, huge pages are asked for.
-    const HUGE: usize = 8 << 20;
+    const HUGE: usize = 64 << 20;
 
     fn reserve(bytes: usize) -> Option<NonNull<u8>> {
         let (prot, flags) =

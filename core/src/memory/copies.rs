@@ -1,32 +1,12 @@
 //! Decoded copies that a host keeps of values that lie here: who may keep one, and what it costs.
 
 use std::borrow::Borrow;
-use std::collections::VecDeque;
 use std::hash::Hash;
 
-use super::budget::Scarce;
 use super::departed::{EvictReason, Gone, Place};
 use super::policy::NIL;
-use super::shard::State;
 use super::store::Store;
 use super::table::{Copy, SlotRef, SlotTable};
-
-/// So many copies are looked at before an entry has to go.
-const LOOKS: usize = 8;
-
-/// The copies of a shard in the order in which they were granted, and what each weighs.
-#[derive(Default)]
-pub(super) struct Copies(VecDeque<(SlotRef, u64)>);
-
-impl Copies {
-    fn push(&mut self, at: SlotRef, weight: u64, is_alive: impl Fn(SlotRef) -> bool) {
-        // Where nothing is ever scarce, most that are in have died: they are forgotten before it grows for them.
-        if self.0.len() == self.0.capacity() {
-            self.0.retain(|(at, _)| is_alive(*at));
-        }
-        self.0.push_back((at, weight));
-    }
-}
 
 impl<V, K> Store<V, K>
 where
@@ -105,50 +85,16 @@ where
                 state.policy.replaced(slot, old_share, new_share);
                 state.bytes += weight;
                 record.set_weight(new_number);
-                record.set_copied(true);
-                state.copies.push(at, weight, |at| self.slot_of(at) != NIL);
+                record.set_copied();
                 break true;
             }
-            if !self.evict(&mut state, Place { shard, slot }, Scarce::Bytes, now, &mut gone) {
+            if !self.evict(&mut state, Place { shard, slot }, now, &mut gone) {
                 break false;
             }
         };
         self.publish(shard, state);
         self.release(gone);
         charged
-    }
-
-    /// Takes a host's copy away, the oldest that was not used since it was last looked at: its entry stays. False
-    /// where a few looks find none.
-    pub fn strip(&self, state: &mut State, shard: u32, gone: &mut Gone<V, K>) -> bool {
-        let Some(host) = self.host.get() else { return false };
-        for _ in 0..LOOKS {
-            let Some((at, weight)) = state.copies.0.pop_front() else { return false };
-            let slot = self.slot_of(at);
-            if slot == NIL {
-                continue;
-            }
-            let record = self.record(Place { shard, slot });
-            let visited = host.visited(at.slot);
-            if visited > 0 {
-                // The policy goes on counting what the copy no longer shows.
-                record.set_uses(record.uses().max(visited));
-                host.set_visited(at.slot, 0);
-                state.copies.0.push_back((at, weight));
-                continue;
-            }
-            let (old, new) = (record.weight(), record.weight() - weight);
-            let (old_share, new_share) = self.shares(old, new);
-            state.policy.replaced(slot, old_share, new_share);
-            state.bytes -= weight;
-            #[expect(clippy::cast_possible_truncation, reason = "less than it was")]
-            record.set_weight(new as u32);
-            record.set_copied(false);
-            gone.dead.push(host.bump(at.slot));
-            self.budget.give_back(weight, 0);
-            return true;
-        }
-        false
     }
 
     /// Takes out what lies in a slot, if it is still of that generation.

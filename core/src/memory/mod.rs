@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! MemoryCache   the face for Rust        copies, slots   the faces for hosts that keep values themselves
-//!   store       the whole: find, insert, remove, expire; who locks what
+//!   store       the whole; who locks what; beside it read, room (who goes for a newcomer) and sweep (expiry)
 //!     shard     one part of it, changed under its lock
 //!     record    one entry in its slot; pins keep it where a reader has let go of the lock
 //!     index     hash → slot
@@ -23,11 +23,14 @@ mod orphans;
 mod pins;
 mod policy;
 mod quiet;
+mod read;
 mod record;
+mod room;
 mod shard;
 mod slots;
 mod stats;
 mod store;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;

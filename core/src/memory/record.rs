@@ -150,9 +150,9 @@ impl<V, K> Record<V, K> {
         self.flags.load(Ordering::Relaxed) & COPIED != 0
     }
 
-    /// Notes whether a host has leave to keep a copy. With the lock held alone, as [`Record::end`].
-    pub fn set_copied(&self, copied: bool) {
-        self.flags.store(if copied { LIVE | COPIED } else { LIVE }, Ordering::Relaxed);
+    /// A host has got leave to keep a copy. With the lock held alone, as [`Record::end`].
+    pub fn set_copied(&self) {
+        self.flags.store(LIVE | COPIED, Ordering::Relaxed);
     }
 
     /// The entry has left the cache.

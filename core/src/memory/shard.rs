@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::budget::Scarce;
-use super::copies::Copies;
 use super::departed::{Departed, EvictReason, Gone, Place};
 use super::expiry::{Mortal, Wheel};
 use super::index::Index;
@@ -41,8 +40,6 @@ pub(super) struct State {
     end: u32,
     /// Where [`Store::poll`] goes on.
     cursor: u32,
-    /// The copies that a host may hold, the oldest first.
-    pub copies: Copies,
 }
 
 impl Shard {
@@ -56,7 +53,6 @@ impl Shard {
                 free: Vec::new(),
                 end: 0,
                 cursor: 0,
-                copies: Copies::default(),
             }),
             orphans: Orphans::default(),
             bytes: AtomicU64::new(0),
@@ -264,19 +260,9 @@ where
         if self.budget.bytes.max == u64::MAX { (1, 1) } else { (old, new) }
     }
 
-    /// Makes some room in the shard of `keep`: by a host's copy that was not used lately, where bytes are scarce, or
-    /// else by an entry, but not that in the slot of `keep`. False if there is none.
-    pub(super) fn evict(
-        &self,
-        state: &mut State,
-        keep: Place,
-        scarce: Scarce,
-        now: u64,
-        gone: &mut Gone<V, K>,
-    ) -> bool {
-        if scarce == Scarce::Bytes && self.strip(state, keep.shard, gone) {
-            return true;
-        }
+    /// Evicts one entry of the shard of `keep`, with its copy if it has one, but not that in the slot of `keep`. False
+    /// if there is none.
+    pub(super) fn evict(&self, state: &mut State, keep: Place, now: u64, gone: &mut Gone<V, K>) -> bool {
         let Some(slot) = state.policy.evict(&self.view(keep.shard), keep.slot) else { return false };
         self.leave(state, Place { slot, ..keep }, EvictReason::Capacity, now, gone);
         true

@@ -16,25 +16,23 @@ use std::sync::{Arc, OnceLock, Weak};
 use foldhash::quality::RandomState;
 
 use super::arena::Arena;
-use super::budget::{Budget, Scarce};
+use super::budget::Budget;
 use super::departed::{Departed, EvictReason, Gone, Place, heap_bytes};
 use super::policy::{NIL, Tuning};
-use super::quiet::clones_quietly;
+use super::read::Found;
 use super::record::{Content, Numbers, Record};
+use super::room::{Instead, NewEntry};
 use super::shard::{Shard, State, View};
 use super::stats::{MemoryStats, Reads};
-use super::table::{SlotRef, SlotTable};
-use crate::clock::{self, Clock, Watch};
-use crate::host::fork_generation;
+use super::table::SlotTable;
+use crate::clock::Clock;
 use crate::sync::{RwLockWriteGuard, read, write};
 
 pub(super) type Weigher<V, K> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
 pub(super) type Listener<V, K> = Box<dyn Fn(&K, &V, EvictReason) + Send + Sync>;
 
-/// How many entries one holding of a shard's lock collects or evicts at most.
+/// How many entries one holding of a shard's lock clears at most.
 const BATCH: usize = 64;
-/// How many steps of the wheels one tick takes: a few milliseconds, so that others on that thread get their turn.
-const STEPS_PER_TICK: usize = 1 << 15;
 
 pub(super) struct Store<V, K> {
     records: Arena<Record<V, K>>,
@@ -52,12 +50,12 @@ pub(super) struct Store<V, K> {
     pub(super) tuning: Arc<Tuning>,
     /// What a host reads directly, once there is one.
     pub(super) host: OnceLock<SlotTable>,
-    reads: Reads,
+    pub(super) reads: Reads,
     evictions: AtomicU64,
     expired: AtomicU64,
     /// The generation of the process whose ticker looks at this store; 0 for none.
-    watched: AtomicU32,
-    me: Weak<Store<V, K>>,
+    pub(super) watched: AtomicU32,
+    pub(super) me: Weak<Store<V, K>>,
 }
 
 /// How large a store is to be.
@@ -70,34 +68,6 @@ pub(super) struct Size {
     pub slots: u64,
     /// Whether entries are found by their keys.
     pub is_indexed: bool,
-}
-
-/// A record that was live when we pinned it.
-pub(super) struct Found<'a, V, K> {
-    store: &'a Store<V, K>,
-    record: &'a Record<V, K>,
-    place: Place,
-}
-
-impl<V, K> Found<'_, V, K> {
-    pub fn value(&self) -> &V {
-        // SAFETY: we hold a pin.
-        &unsafe { self.record.content() }.value
-    }
-
-    fn key(&self) -> &K {
-        // SAFETY: we hold a pin.
-        &unsafe { self.record.content() }.key
-    }
-}
-
-impl<V, K> Drop for Found<'_, V, K> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.record.pins.unpin() {
-            self.store.reclaim(self.place);
-        }
-    }
 }
 
 impl<V, K> Store<V, K> {
@@ -117,7 +87,7 @@ impl<V, K> Store<V, K> {
         ((global as usize) < self.records.len()).then_some(place)
     }
 
-    fn shard_count(&self) -> u32 {
+    pub(super) fn shard_count(&self) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "at most 1024 shards")]
         let count = self.shards.len() as u32;
         count
@@ -139,7 +109,7 @@ impl<V, K> Store<V, K> {
 
     /// Drops the content of a record whose last reader we were, and frees its slot.
     #[cold]
-    fn reclaim(&self, place: Place) {
+    pub(super) fn reclaim(&self, place: Place) {
         // SAFETY: `unpin` has told us to, and tells nobody else.
         let content = unsafe { self.record(place).take() };
         self.shards[place.shard as usize].orphans.push(place.slot);
@@ -226,88 +196,6 @@ where
         #[expect(clippy::cast_possible_truncation, reason = "at most 1024 shards")]
         let shard = (hash >> 1 >> self.shard_shift) as u32;
         shard
-    }
-
-    /// Looks an entry up, notes the use and counts. `take` runs under the shard's lock, shared with other readers.
-    #[inline]
-    pub(super) fn find<Q, R>(&self, key: &Q, take: impl FnOnce(Place, &Record<V, K>) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let shard = self.shard_of(hash);
-        let now = self.clock.now_ms();
-        let state = read(&self.shards[shard as usize].state);
-        let found = self.find_in(&state, shard, low(hash), key);
-        let Some(place) = found.map(|slot| Place { shard, slot }) else {
-            drop(state);
-            self.reads.miss();
-            return None;
-        };
-        let record = self.record(place);
-        if record.deadline() <= now {
-            drop(state);
-            self.reads.miss();
-            self.collect(place, now);
-            return None;
-        }
-        record.touch();
-        let weight = record.weight();
-        let taken = take(place, record);
-        drop(state);
-        self.reads.hit();
-        self.accessed(hash, weight);
-        Some(taken)
-    }
-
-    /// A clone of the live value under a key, noted as used and counted.
-    #[inline]
-    pub fn get<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-        V: Clone,
-    {
-        if clones_quietly::<V>() {
-            // SAFETY: the record is in the index, and the lock is held.
-            return self.find(key, |_, record| unsafe { record.content() }.value.clone());
-        }
-        self.pinned(key).map(|found| found.value().clone())
-    }
-
-    /// The live entry under a key, noted as used and counted, and kept from being taken away.
-    pub fn pinned<Q>(&self, key: &Q) -> Option<Found<'_, V, K>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let place = self.find(key, |place, record| {
-            record.pins.pin();
-            place
-        })?;
-        Some(Found { store: self, record: self.record(place), place })
-    }
-
-    /// Whether there is a live entry under a key; neither noted nor counted.
-    pub fn contains<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let shard = self.shard_of(hash);
-        let state = read(&self.shards[shard as usize].state);
-        let found = self.find_in(&state, shard, low(hash), key);
-        found.is_some_and(|slot| self.record(Place { shard, slot }).deadline() > self.clock.now_ms())
-    }
-
-    /// Has the policy's simulations see a hit, if the key is one of theirs.
-    #[inline]
-    pub(super) fn accessed(&self, hash: u64, weight: u64) {
-        if self.tuning.is_sampled(hash) {
-            self.tuning.record(hash, weight);
-        }
     }
 
     /// Stores an entry that dies at `deadline`, and evicts for it. Where it cannot be stored, because it is
@@ -400,33 +288,6 @@ where
         }
     }
 
-    /// Collects entries whose time is up, in at most `budget` steps of the wheels; a step finds an entry or moves
-    /// one to where it is found later. Returns how many were collected.
-    pub fn remove_expired(&self, budget: usize) -> usize {
-        let now = self.clock.now_ms();
-        let mut left = budget;
-        let mut collected = 0;
-        for shard in 0..self.shard_count() {
-            loop {
-                let mut gone = Gone::default();
-                let mut steps = left.min(BATCH);
-                left -= steps;
-                let mut state = self.lock(shard);
-                while let Some(slot) = state.wheel.pop_due(&self.view(shard), now, &mut steps) {
-                    self.detach(&mut state, Place { shard, slot }, EvictReason::Expired, now, &mut gone);
-                }
-                self.publish(shard, state);
-                collected += gone.len();
-                self.release(gone);
-                left += steps;
-                if steps > 0 || left == 0 {
-                    break;
-                }
-            }
-        }
-        collected
-    }
-
     pub fn stats(&self) -> MemoryStats {
         MemoryStats {
             hits: self.reads.hits(),
@@ -453,102 +314,6 @@ where
         self.shards[shard as usize].publish(&state);
     }
 
-    /// Puts the entry in if there is room, or room can be made in its own shard without leaving others more than
-    /// their share. Returns where it lies.
-    pub(super) fn try_insert(
-        &self,
-        entry: &NewEntry<'_>,
-        content: &mut Option<Content<V, K>>,
-        now: u64,
-        gone: &mut Gone<V, K>,
-    ) -> Result<SlotRef, Scarce> {
-        let NewEntry { shard, numbers, instead } = *entry;
-        let mut state = self.lock(shard);
-        let old = match (instead, &content) {
-            (Instead::SameKey, Some(content)) => self.find_in(&state, shard, numbers.hash, &content.key),
-            (Instead::Slot(at), _) => Some(self.slot_of(at)).filter(|slot| *slot != NIL),
-            _ => None,
-        };
-        let keep = old.unwrap_or(NIL);
-        let weight = u64::from(numbers.weight);
-        let freed = old.map(|slot| self.record(Place { shard, slot }).weight());
-        let mut has_room = gone.is_empty();
-        while let Err(scarce) = self.reserve(&state, weight, freed) {
-            let over = self.is_over_share(&state, weight, scarce);
-            if !over || !self.evict(&mut state, Place { shard, slot: keep }, scarce, now, gone) {
-                self.publish(shard, state);
-                return Err(scarce);
-            }
-            has_room = false;
-        }
-        let Some(content) = content.take() else { unreachable!("an entry goes in once") };
-        let slot = match old {
-            Some(old) => self.replace(&mut state, Place { shard, slot: old }, numbers, content, now, gone),
-            None => self.add(&mut state, shard, numbers, content, has_room, now),
-        };
-        let slot = self.global(Place { shard, slot });
-        // Before the lock is let go: it may be evicted at once.
-        let generation = self.host.get().map_or(0, |host| host.generation(slot));
-        self.publish(shard, state);
-        Ok(SlotRef { slot, generation })
-    }
-
-    /// The slot of a key.
-    #[inline]
-    fn find_in<Q>(&self, state: &State, shard: u32, hash: u32, key: &Q) -> Option<u32>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        state.index.find(hash, |slot| {
-            // SAFETY: the record is in the index, and the caller holds the lock, as it has the state.
-            let content = unsafe { self.record(Place { shard, slot }).content() };
-            (content.key.borrow() == key).then_some(slot)
-        })
-    }
-
-    fn reserve(&self, state: &State, weight: u64, instead: Option<u64>) -> Result<(), Scarce> {
-        // In the place of one that is being read, an entry needs a slot of its own.
-        if !state.has_slot(self.slots_per_shard()) {
-            return Err(Scarce::Entries);
-        }
-        self.budget.reserve(weight, instead)
-    }
-
-    /// Whether a shard, with a new entry of `weight`, would hold more than its part of the bound. If not, some
-    /// other shard holds more than its own.
-    fn is_over_share(&self, state: &State, weight: u64, scarce: Scarce) -> bool {
-        let parts = self.shards.len() as u64;
-        match scarce {
-            Scarce::Bytes => state.bytes.saturating_add(weight) > self.budget.bytes.max / parts,
-            Scarce::Entries => {
-                !state.has_slot(self.slots_per_shard()) || state.policy.len() + 1 > self.budget.entries.max / parts
-            }
-        }
-    }
-
-    /// Evicts from the fullest shard but `own`. A batch at a time: the caller tries again, and comes back.
-    pub(super) fn make_room_elsewhere(
-        &self,
-        own: u32,
-        weight: u64,
-        scarce: Scarce,
-        now: u64,
-        gone: &mut Gone<V, K>,
-    ) {
-        let others = (0..self.shard_count()).filter(|shard| *shard != own);
-        let Some(fullest) = others.max_by_key(|shard| self.shards[*shard as usize].holds(scarce)) else { return };
-        let mut state = self.lock(fullest);
-        for _ in 0..BATCH {
-            if self.budget.has_room(weight)
-                || !self.evict(&mut state, Place { shard: fullest, slot: NIL }, scarce, now, gone)
-            {
-                break;
-            }
-        }
-        self.publish(fullest, state);
-    }
-
     /// Takes out the entry under a key, if there is one.
     fn take<Q>(&self, hash: u64, key: &Q, reason: EvictReason, now: u64, gone: &mut Gone<V, K>)
     where
@@ -562,53 +327,6 @@ where
             self.publish(shard, state);
         }
     }
-
-    /// Takes out an entry that a reader found dead, if nobody else has. Whatever dead entry lies there may go.
-    #[cold]
-    fn collect(&self, place: Place, now: u64) {
-        let mut gone = Gone::default();
-        let mut state = self.lock(place.shard);
-        let record = self.record(place);
-        if record.is_live() && record.deadline() <= now {
-            self.detach(&mut state, place, EvictReason::Expired, now, &mut gone);
-        }
-        self.publish(place.shard, state);
-        self.release(gone);
-    }
-
-    /// Sees to it that entries are collected at the end of their life: by this process, should we have been forked.
-    pub(super) fn watch(&self) {
-        let generation = fork_generation();
-        if self.watched.load(Ordering::Acquire) != generation
-            && self.watched.swap(generation, Ordering::AcqRel) != generation
-        {
-            let me: Weak<Self> = self.me.clone();
-            clock::register(me);
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.budget.entries.used() == 0
-    }
-}
-
-/// An entry on its way in.
-#[derive(Clone, Copy)]
-pub(super) struct NewEntry<'a> {
-    pub shard: u32,
-    pub numbers: &'a Numbers,
-    pub instead: Instead,
-}
-
-/// What a new entry replaces.
-#[derive(Clone, Copy)]
-pub(super) enum Instead {
-    /// The entry of the same key, if there is one.
-    SameKey,
-    /// That of a slot, if it is still there.
-    Slot(SlotRef),
-    /// Nothing.
-    None,
 }
 
 /// The part of a hash by which the index and the policy know an entry.
@@ -616,33 +334,6 @@ pub(super) fn low(hash: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
     let low = hash as u32;
     low
-}
-
-impl<V, K> clock::Tick for Store<V, K>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
-    fn tick(&self) -> Watch {
-        if let Some(host) = self.host.get() {
-            host.set_now(self.clock.now_ms());
-        }
-        // A listener or destructor that panics must not end the thread that all caches share; the panic hook
-        // has reported it, and the store is whole, because no lock was held.
-        let sweep = std::panic::AssertUnwindSafe(|| self.remove_expired(STEPS_PER_TICK));
-        match std::panic::catch_unwind(sweep) {
-            // So many were due that more may be.
-            Ok(collected) if collected >= STEPS_PER_TICK / 2 => return Watch::Busy,
-            _ if !self.is_idle() => return Watch::Waiting,
-            _ => {}
-        }
-        self.watched.store(0, Ordering::Release);
-        // What went in between the look and the store found us still watching.
-        if !self.is_idle() && self.watched.swap(fork_generation(), Ordering::AcqRel) == 0 {
-            return Watch::Waiting;
-        }
-        Watch::Done
-    }
 }
 
 impl<V, K> Drop for Store<V, K> {
