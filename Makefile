@@ -44,7 +44,7 @@ demo: demo-setup python node go-library ## four services in four languages answe
 
 .PHONY: test
 test: setup ## build everything, run every test of every language
-	@tests/support/steps.sh lint core build c go python node conformance interop docs demo dist benches
+	@tests/support/steps.sh lint core build c go python node conformance interop docs demo dist
 
 .PHONY: test-lint
 test-lint: ## formatting and lints of Rust (the other languages check theirs with their tests)
