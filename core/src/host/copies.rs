@@ -13,7 +13,7 @@ pub enum Language {
 
 impl Language {
     /// What a decoded copy of `encoded` bytes weighs, the host's own entry for it included. The factors were measured
-    /// on JSON documents of 100 B to 10 KB (`docs/performance.md`); bytes count once.
+    /// on JSON documents of 100 B to 10 KB (`docs/decisions.md`).
     pub(crate) fn copy_weight(self, encoded: usize, is_raw: bool) -> u64 {
         // What the host's entry costs, then tenths of the text for a copy of JSON and of bytes.
         let (entry, json, raw) = match self {
