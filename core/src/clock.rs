@@ -38,6 +38,24 @@ fn read(clock: libc::clockid_t) -> u64 {
     time.tv_sec.unsigned_abs() * 1000 + time.tv_nsec.unsigned_abs() / 1_000_000
 }
 
+/// What ends later than this many milliseconds since boot, has not ended yet: the thread that looks at deadlines
+/// says so before it sleeps for a moment. [`UNKNOWN`] otherwise.
+///
+/// It is why most hits need not read a clock. A process that was stopped for more than [`AHEAD_MS`] may believe it
+/// for as long as that thread takes to wake up when it goes on.
+static NOT_BEFORE: AtomicU64 = AtomicU64::new(UNKNOWN);
+const UNKNOWN: u64 = u64::MAX;
+/// The thread is late by less than this, or the machine is beyond help.
+const AHEAD_MS: u64 = 1000;
+
+fn foresee() {
+    NOT_BEFORE.store(coarse_ms() + AHEAD_MS, Ordering::Relaxed);
+}
+
+fn stop_foreseeing() {
+    NOT_BEFORE.store(UNKNOWN, Ordering::Relaxed);
+}
+
 /// Where a cache reads the time: the machine's clock, or one that a test moves.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);
@@ -58,6 +76,15 @@ impl Clock {
         match &self.0 {
             None => coarse_ms(),
             Some(time) => time.load(Ordering::Acquire),
+        }
+    }
+
+    /// Whether this moment has come.
+    #[inline]
+    pub(crate) fn has_come(&self, moment: u64) -> bool {
+        match &self.0 {
+            None => moment <= NOT_BEFORE.load(Ordering::Relaxed) && moment <= coarse_ms(),
+            Some(time) => moment <= time.load(Ordering::Acquire),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::note_sleep;
+use super::{foresee, note_sleep, stop_foreseeing};
 use crate::host::process;
 
 const PERIOD: Duration = Duration::from_millis(10);
@@ -83,7 +83,10 @@ impl Ticker {
             });
             drop(sweep);
             if !watched.is_empty() && !busy {
+                // Not while others' code may hold this thread up.
+                foresee();
                 std::thread::sleep(PERIOD);
+                stop_foreseeing();
             }
         }
     }
@@ -135,6 +138,7 @@ pub(crate) fn resume_after_fork() {
 
 /// In a forked child: what the parent's thread did, it does not do here.
 pub(crate) fn forget_in_child() {
+    stop_foreseeing();
     SWEEPING.store(false, Ordering::SeqCst);
     FORKING.store(false, Ordering::SeqCst);
 }

@@ -14,6 +14,7 @@ pub(super) unsafe trait Zeroed: Default {}
 mod reserved {
     use std::marker::PhantomData;
     use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::Zeroed;
 
@@ -21,7 +22,16 @@ mod reserved {
     pub(in crate::memory) struct Arena<T> {
         base: NonNull<T>,
         len: usize,
+        /// What ends with it.
+        _mapping: Mapping,
+        has_huge_pages: AtomicBool,
         holds: PhantomData<T>,
+    }
+
+    /// A range of addresses.
+    struct Mapping {
+        base: NonNull<u8>,
+        bytes: usize,
     }
 
     // SAFETY: an arena is a fixed array that hands out shared references only.
@@ -33,8 +43,39 @@ mod reserved {
         /// Reserves room for `len` of them, at least one; none where the address space is short.
         pub fn new(len: usize) -> Option<Self> {
             let len = len.max(1);
-            let base = reserve(len.checked_mul(size_of::<T>())?)?;
-            Some(Arena { base: base.cast(), len, holds: PhantomData })
+            let bytes = len.checked_mul(size_of::<T>())?.max(1);
+            // So that huge pages can begin where it begins.
+            let padding = if bytes < HUGE_PAGE { 0 } else { HUGE_PAGE };
+            let mapping = Mapping::reserve(bytes.checked_add(padding)?)?;
+            let offset = if padding == 0 { 0 } else { mapping.base.align_offset(HUGE_PAGE) };
+            // SAFETY: less than `padding`, which was reserved beside the bytes.
+            let base = unsafe { mapping.base.add(offset) }.cast();
+            Some(Arena {
+                base,
+                len,
+                _mapping: mapping,
+                has_huge_pages: AtomicBool::new(padding == 0),
+                holds: PhantomData,
+            })
+        }
+
+        /// Is told that all up to and with `at` is in use, or soon will be: when it is much, it is worth huge pages.
+        /// Then a lookup that misses the processor's caches need not miss its page tables too.
+        #[inline]
+        pub fn reached(&self, at: usize) {
+            if at * size_of::<T>() >= WORTH_IT && !self.has_huge_pages.load(Ordering::Relaxed) {
+                self.advise();
+            }
+        }
+
+        #[cold]
+        fn advise(&self) {
+            self.has_huge_pages.store(true, Ordering::Relaxed);
+            let (at, bytes) = (self.base.as_ptr().cast(), self.len * size_of::<T>());
+            // SAFETY: advice on our own mapping; a kernel that does not take it changes nothing.
+            unsafe { libc::madvise(at, bytes, libc::MADV_HUGEPAGE) };
+            // SAFETY: as above. What lies in small pages already is moved; the addresses stay.
+            unsafe { libc::madvise(at, HUGE_PAGE, MADV_COLLAPSE) };
         }
 
         /// Reserves room for `len` of them, or for fewer where the address space is short: see [`Arena::len`].
@@ -65,31 +106,34 @@ mod reserved {
         }
     }
 
-    impl<T> Drop for Arena<T> {
-        fn drop(&mut self) {
-            // SAFETY: the mapping was made by `reserve` with this length, and no reference outlives `self`.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), self.len * size_of::<T>()) };
+    /// The size of huge pages, where a processor of ours has them; elsewhere the advice does nothing.
+    const HUGE_PAGE: usize = 2 << 20;
+    /// From so many bytes in use on. So a small cache does not take more than it needs.
+    const WORTH_IT: usize = HUGE_PAGE / 2;
+    /// Linux 6.1.
+    const MADV_COLLAPSE: libc::c_int = 25;
+
+    impl Mapping {
+        fn reserve(bytes: usize) -> Option<Self> {
+            let (prot, flags) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            );
+            // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
+            let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, prot, flags, -1, 0) };
+            if at == libc::MAP_FAILED {
+                return None;
+            }
+            NonNull::new(at.cast()).map(|base| Mapping { base, bytes })
         }
     }
 
-    /// From so many bytes on, huge pages are asked for.
-    const HUGE: usize = 64 << 20;
-
-    fn reserve(bytes: usize) -> Option<NonNull<u8>> {
-        let (prot, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
-        // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes.max(1), prot, flags, -1, 0) };
-        if at == libc::MAP_FAILED {
-            return None;
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // SAFETY: the mapping was made by `reserve` with this length; the arena, and so every reference into it,
+            // ends with it.
+            unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
         }
-        if bytes >= HUGE {
-            // Slots are given out from the lowest on, so little of a huge page lies idle, and a lookup that misses the
-            // processor's caches need not miss its page tables too.
-            // SAFETY: advice on our own mapping; a kernel that does not take it changes nothing.
-            unsafe { libc::madvise(at, bytes, libc::MADV_HUGEPAGE) };
-        }
-        NonNull::new(at.cast())
     }
 }
 
@@ -114,6 +158,8 @@ impl<T: Zeroed> Arena<T> {
     pub fn base(&self) -> *const u8 {
         self.0.as_ptr().cast()
     }
+
+    pub fn reached(&self, _at: usize) {}
 
     pub fn get(&self, at: usize) -> &T {
         &self.0[at]

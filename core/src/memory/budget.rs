@@ -34,6 +34,7 @@ impl Budget {
     }
 
     /// Reserves room for an entry of `weight`, in the place of one of the weight `instead`.
+    #[inline]
     pub fn reserve(&self, weight: u64, instead: Option<u64>) -> Result<(), Scarce> {
         let freed = instead.unwrap_or(0);
         if !self.bytes.exchange(freed, weight) {
@@ -52,6 +53,7 @@ impl Budget {
     }
 
     /// Gives back the room of `entries` entries of `bytes` bytes together.
+    #[inline]
     pub fn give_back(&self, bytes: u64, entries: u64) {
         self.bytes.give_back(bytes);
         self.entries.give_back(entries);
@@ -72,6 +74,7 @@ impl Bound {
     }
 
     /// Gives back `out` and takes `add`, if that keeps the bound.
+    #[inline]
     pub fn exchange(&self, out: u64, add: u64) -> bool {
         if add <= out {
             self.give_back(out - add);

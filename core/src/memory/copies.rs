@@ -66,7 +66,7 @@ where
         let now = self.clock.now_ms();
         let mut gone = Gone::default();
         let mut state = self.lock(shard);
-        let record = self.record(Place { shard, slot });
+        let (record, upkeep) = (self.record(Place { shard, slot }), self.upkeep(Place { shard, slot }));
         let charged = loop {
             if self.slot_of(at) == NIL {
                 break false;
@@ -74,7 +74,8 @@ where
             if record.has_copy() {
                 break true;
             }
-            let (old, new) = (record.weight(), record.weight().saturating_add(weight));
+            let old = upkeep.weight();
+            let new = old.saturating_add(weight);
             let Ok(new_number) = u32::try_from(new) else { break false };
             // A copy is an extra: one that would take most of a shard is not worth it.
             if new > self.budget.bytes.max / (2 * self.shards.len() as u64) {
@@ -82,9 +83,9 @@ where
             }
             if self.budget.bytes.exchange(old, new) {
                 let (old_share, new_share) = self.shares(old, new);
-                state.policy.replaced(slot, old_share, new_share);
+                state.policy.replaced(&self.view(shard), slot, old_share, new_share);
                 state.bytes += weight;
-                record.set_weight(new_number);
+                upkeep.set_weight(new_number);
                 record.set_copied();
                 break true;
             }

@@ -22,11 +22,13 @@ pub(super) trait Mortal {
     /// What [`Mortal::set_bucket`] was told last, 0 at first.
     fn bucket(&self, slot: u32) -> u16;
     fn set_bucket(&self, slot: u32, bucket: u16);
+    /// What [`Mortal::set_links`] was told last.
+    fn links(&self, slot: u32) -> Links;
+    fn set_links(&self, slot: u32, links: Links);
 }
 
 #[derive(Default)]
 pub(super) struct Wheel {
-    links: Vec<Links>,
     /// Made when first needed: three cover a day, ten cover all of `u64`.
     levels: Vec<Level>,
     /// Every tick up to this one has been dealt with, but for the rest of the bucket that a sweep stopped in.
@@ -38,10 +40,11 @@ pub(super) struct Wheel {
     len: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Links {
-    prev: u32,
-    next: u32,
+/// The neighbours of a slot in its bucket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    pub prev: u32,
+    pub next: u32,
 }
 
 struct Level {
@@ -59,9 +62,6 @@ impl Wheel {
         if self.is_empty() {
             self.cursor = self.cursor.max(now >> TICK_BITS);
         }
-        if self.links.len() <= slot as usize {
-            self.links.resize(slot as usize + 1, Links { prev: NIL, next: NIL });
-        }
         self.place(of, slot);
         self.len += 1;
     }
@@ -70,9 +70,9 @@ impl Wheel {
     pub fn unlink(&mut self, of: &impl Mortal, slot: u32) {
         let Some(bucket) = of.bucket(slot).checked_sub(1) else { return };
         of.set_bucket(slot, NOWHERE);
-        let Links { prev, next } = self.links[slot as usize];
+        let Links { prev, next } = of.links(slot);
         if next != NIL {
-            self.links[next as usize].prev = prev;
+            of.set_links(next, Links { prev, ..of.links(next) });
         }
         if prev == NIL {
             let (level, at) = (usize::from(bucket) / BUCKETS, usize::from(bucket) % BUCKETS);
@@ -82,7 +82,7 @@ impl Wheel {
                 level.occupied &= !(1 << at);
             }
         } else {
-            self.links[prev as usize].next = next;
+            of.set_links(prev, Links { next, ..of.links(prev) });
         }
         self.len -= 1;
     }
@@ -140,9 +140,9 @@ impl Wheel {
         let next = std::mem::replace(&mut level.heads[at], slot);
         level.occupied |= 1 << at;
         if next != NIL {
-            self.links[next as usize].prev = slot;
+            of.set_links(next, Links { prev: slot, ..of.links(next) });
         }
-        self.links[slot as usize] = Links { prev: NIL, next };
+        of.set_links(slot, Links { prev: NIL, next });
         #[expect(clippy::cast_possible_truncation, reason = "at most 11 levels of 64 buckets")]
         let bucket = (number * BUCKETS + at + 1) as u16;
         of.set_bucket(slot, bucket);
@@ -174,6 +174,7 @@ mod tests {
     struct Entries {
         deadlines: Vec<u64>,
         buckets: RefCell<Vec<u16>>,
+        links: RefCell<Vec<Links>>,
     }
 
     impl Mortal for Entries {
@@ -188,6 +189,14 @@ mod tests {
         fn set_bucket(&self, slot: u32, bucket: u16) {
             self.buckets.borrow_mut()[slot as usize] = bucket;
         }
+
+        fn links(&self, slot: u32) -> Links {
+            self.links.borrow()[slot as usize]
+        }
+
+        fn set_links(&self, slot: u32, links: Links) {
+            self.links.borrow_mut()[slot as usize] = links;
+        }
     }
 
     impl Whole {
@@ -196,6 +205,7 @@ mod tests {
             let len = self.entries.deadlines.len().max(slot as usize + 1);
             self.entries.deadlines.resize(len, 0);
             self.entries.buckets.borrow_mut().resize(len, 0);
+            self.entries.links.borrow_mut().resize(len, Links { prev: NIL, next: NIL });
             self.entries.deadlines[slot as usize] = deadline;
             self.wheel.link(&self.entries, slot, now);
         }

@@ -4,7 +4,8 @@
 //! MemoryCache   the face for Rust        copies, slots   the faces for hosts that keep values themselves
 //!   store       the whole; who locks what; beside it read, room (who goes for a newcomer) and sweep (expiry)
 //!     shard     one part of it, changed under its lock
-//!     record    one entry in its slot; pins keep it where a reader has let go of the lock
+//!     record    what a hit needs of an entry, in its slot; pins keep it where a reader has let go of the lock
+//!     upkeep    what all others need of it
 //!     index     hash → slot
 //!     policy    who stays
 //!     expiry    when entries die: a timing wheel
@@ -22,6 +23,7 @@ mod index;
 mod orphans;
 mod pins;
 mod policy;
+mod prefetch;
 mod quiet;
 mod read;
 mod record;
@@ -34,6 +36,7 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::borrow::Borrow;
 use std::fmt;

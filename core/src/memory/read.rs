@@ -32,7 +32,7 @@ impl<V, K> Found<'_, V, K> {
 impl<V, K> Drop for Found<'_, V, K> {
     #[inline]
     fn drop(&mut self) {
-        if self.record.pins.unpin() {
+        if self.store.upkeep(self.place).pins.unpin() {
             self.store.reclaim(self.place);
         }
     }
@@ -52,8 +52,9 @@ where
     {
         let hash = self.hash(key);
         let shard = self.shard_of(hash);
-        let now = self.clock.now_ms();
-        let state = read(&self.shards[shard as usize].state);
+        let its = &self.shards[shard as usize];
+        its.whereabouts.prefetch(low(hash));
+        let state = read(&its.state);
         let found = self.find_in(&state, shard, low(hash), key);
         let Some(place) = found.map(|slot| Place { shard, slot }) else {
             drop(state);
@@ -61,18 +62,21 @@ where
             return None;
         };
         let record = self.record(place);
-        if record.deadline() <= now {
+        if self.clock.has_come(record.deadline()) {
             drop(state);
             self.reads.miss();
-            self.collect(place, now);
+            self.collect(place, self.clock.now_ms());
             return None;
         }
         record.touch();
-        let weight = record.weight();
         let taken = take(place, record);
+        // Its weight lies elsewhere: few hits look at it.
+        let sampled = self.tuning.is_sampled(hash).then(|| self.upkeep(place).weight());
         drop(state);
         self.reads.hit();
-        self.accessed(hash, weight);
+        if let Some(weight) = sampled {
+            self.tuning.record(hash, weight);
+        }
         Some(taken)
     }
 
@@ -97,8 +101,8 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let place = self.find(key, |place, record| {
-            record.pins.pin();
+        let place = self.find(key, |place, _| {
+            self.upkeep(place).pins.pin();
             place
         })?;
         Some(Found { store: self, record: self.record(place), place })
@@ -114,15 +118,7 @@ where
         let shard = self.shard_of(hash);
         let state = read(&self.shards[shard as usize].state);
         let found = self.find_in(&state, shard, low(hash), key);
-        found.is_some_and(|slot| self.record(Place { shard, slot }).deadline() > self.clock.now_ms())
-    }
-
-    /// Has the policy's simulations see a hit, if the key is one of theirs.
-    #[inline]
-    pub(super) fn accessed(&self, hash: u64, weight: u64) {
-        if self.tuning.is_sampled(hash) {
-            self.tuning.record(hash, weight);
-        }
+        found.is_some_and(|slot| !self.clock.has_come(self.record(Place { shard, slot }).deadline()))
     }
 
     /// The slot of a key.

@@ -1,28 +1,25 @@
-//! One entry, in its slot: key and value with what policy, wheel and readers need.
+//! One entry, in its slot: key and value, and what a hit must know of them.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use super::arena::Zeroed;
-use super::pins::Pins;
 use super::policy::MAX_USES;
 
-/// What an entry costs beside its record: its share of the index 13, links of policy and wheel 17, ghost 8,
-/// slot table 8.
-const AROUND: usize = 46;
+/// What an entry costs beside its record: its upkeep 32, its share of the index 7, ghost 8, slot table 8.
+const AROUND: usize = 55;
 
 /// All zero: free, with nothing in it.
 ///
+/// With a key of 16 bytes and a shared pointer it has 32, and never lies in two lines of the processor's cache.
 /// What readers write, or read while it may be written, is atomic. Everything else changes with the shard's lock
 /// held alone; it is atomic too, which costs nothing, because a pinned record is read without the lock.
 #[repr(C)]
 pub(super) struct Record<V, K> {
-    pub pins: Pins,
-    hash: AtomicU32,
-    deadline: AtomicU64,
-    weight: AtomicU32,
-    bucket: AtomicU16,
+    /// The lower half and the quarter above it: milliseconds of some thousand years.
+    deadline_low: AtomicU32,
+    deadline_high: AtomicU16,
     uses: AtomicU8,
     flags: AtomicU8,
     content: UnsafeCell<MaybeUninit<Content<V, K>>>,
@@ -33,15 +30,11 @@ pub(super) struct Content<V, K> {
     pub key: K,
     pub value: V,
 }
-
 impl<V, K> Default for Record<V, K> {
     fn default() -> Self {
         Record {
-            pins: Pins::default(),
-            hash: AtomicU32::new(0),
-            deadline: AtomicU64::new(0),
-            weight: AtomicU32::new(0),
-            bucket: AtomicU16::new(0),
+            deadline_low: AtomicU32::new(0),
+            deadline_high: AtomicU16::new(0),
             uses: AtomicU8::new(0),
             flags: AtomicU8::new(0),
             content: UnsafeCell::new(MaybeUninit::uninit()),
@@ -68,9 +61,11 @@ impl<V, K> Record<V, K> {
     /// # Safety
     /// The record is free, its content taken, and the caller holds the lock of the shard that owns the slot alone.
     pub unsafe fn write(&self, entry: &Numbers, content: Content<V, K>) {
-        self.hash.store(entry.hash, Ordering::Relaxed);
-        self.deadline.store(entry.deadline, Ordering::Relaxed);
-        self.weight.store(entry.weight, Ordering::Relaxed);
+        let deadline = entry.deadline.min(NEVER);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half and what is left above it")]
+        let (low, high) = (deadline as u32, (deadline >> 32) as u16);
+        self.deadline_low.store(low, Ordering::Relaxed);
+        self.deadline_high.store(high, Ordering::Relaxed);
         self.uses.store(entry.uses, Ordering::Relaxed);
         self.flags.store(LIVE, Ordering::Relaxed);
         // SAFETY: nobody reads the content of a record that is not live, says the contract of `content`.
@@ -97,29 +92,12 @@ impl<V, K> Record<V, K> {
         unsafe { (*self.content.get()).assume_init_read() }
     }
 
-    pub fn hash(&self) -> u32 {
-        self.hash.load(Ordering::Relaxed)
-    }
-
     /// Milliseconds of the cache's clock; from then on the entry is dead.
+    #[inline]
     pub fn deadline(&self) -> u64 {
-        self.deadline.load(Ordering::Relaxed)
-    }
-
-    pub fn weight(&self) -> u64 {
-        u64::from(self.weight.load(Ordering::Relaxed))
-    }
-
-    pub fn set_weight(&self, weight: u32) {
-        self.weight.store(weight, Ordering::Relaxed);
-    }
-
-    pub fn bucket(&self) -> u16 {
-        self.bucket.load(Ordering::Relaxed)
-    }
-
-    pub fn set_bucket(&self, bucket: u16) {
-        self.bucket.store(bucket, Ordering::Relaxed);
+        let (low, high) = (self.deadline_low.load(Ordering::Relaxed), self.deadline_high.load(Ordering::Relaxed));
+        let deadline = u64::from(high) << 32 | u64::from(low);
+        if deadline == NEVER { u64::MAX } else { deadline }
     }
 
     pub fn uses(&self) -> u8 {
@@ -160,6 +138,9 @@ impl<V, K> Record<V, K> {
         self.flags.store(0, Ordering::Relaxed);
     }
 }
+
+/// How a deadline is written that lies further ahead than can be written.
+const NEVER: u64 = (1 << 48) - 1;
 
 const LIVE: u8 = 1;
 const COPIED: u8 = 2;

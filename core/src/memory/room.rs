@@ -48,6 +48,7 @@ where
     ) -> Result<SlotRef, Scarce> {
         let NewEntry { shard, numbers, instead } = *entry;
         let mut state = self.lock(shard);
+        state.policy.prefetch(numbers.hash);
         let old = match (instead, &content) {
             (Instead::SameKey, Some(content)) => self.find_in(&state, shard, numbers.hash, &content.key),
             (Instead::Slot(at), _) => Some(self.slot_of(at)).filter(|slot| *slot != NIL),
@@ -55,7 +56,7 @@ where
         };
         let keep = old.unwrap_or(NIL);
         let weight = u64::from(numbers.weight);
-        let freed = old.map(|slot| self.record(Place { shard, slot }).weight());
+        let freed = old.map(|slot| self.upkeep(Place { shard, slot }).weight());
         let mut has_room = gone.is_empty();
         while let Err(scarce) = self.reserve(&state, weight, freed) {
             let over = self.is_over_share(&state, weight, scarce);

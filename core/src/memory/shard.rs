@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::budget::Scarce;
 use super::departed::{Departed, EvictReason, Gone, Place};
-use super::expiry::{Mortal, Wheel};
-use super::index::Index;
+use super::expiry::{Links, Mortal, Wheel};
+use super::index::{Index, Whereabouts};
 use super::orphans::Orphans;
 use super::pins::Retired;
-use super::policy::{MAX_USES, Policy, Residents, Tuning};
+use super::policy::{Link, MAX_USES, Policy, Residents, Tuning};
+use super::prefetch::prefetch;
 use super::record::{Content, Numbers};
 use super::store::Store;
 use super::table::SlotTable;
+use super::upkeep::Upkeep;
 use crate::sync::RwLock;
 
 /// So many slots are looked at for hits of a host at each insert.
@@ -24,6 +26,7 @@ pub(super) struct Shard {
     pub state: RwLock<State>,
     /// Slots that became free where the lock could not be taken.
     pub orphans: Orphans,
+    pub whereabouts: Whereabouts,
     /// What it holds, for others to see who has too much.
     bytes: AtomicU64,
     entries: AtomicU64,
@@ -55,12 +58,14 @@ impl Shard {
                 cursor: 0,
             }),
             orphans: Orphans::default(),
+            whereabouts: Whereabouts::default(),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
         }
     }
 
     pub fn publish(&self, state: &State) {
+        self.whereabouts.publish(&state.index);
         self.bytes.store(state.bytes, Ordering::Relaxed);
         self.entries.store(state.policy.len(), Ordering::Relaxed);
     }
@@ -87,11 +92,15 @@ impl State {
         self.free.push(slot);
     }
 
-    fn slot(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.end += 1;
-            self.end - 1
-        })
+    /// A free slot, and whether it was never used before.
+    fn slot(&mut self) -> (u32, bool) {
+        match self.free.pop() {
+            Some(slot) => (slot, false),
+            None => {
+                self.end += 1;
+                (self.end - 1, true)
+            }
+        }
     }
 }
 
@@ -99,11 +108,21 @@ impl State {
 pub(super) struct View<'a, V, K> {
     pub store: &'a Store<V, K>,
     pub shard: u32,
+    pub index: Option<&'a Index>,
 }
 
 impl<V, K> View<'_, V, K> {
     fn place(&self, slot: u32) -> Place {
         Place { shard: self.shard, slot }
+    }
+
+    fn upkeep(&self, slot: u32) -> &Upkeep {
+        self.store.upkeep(self.place(slot))
+    }
+
+    /// Where the upkeep of a slot is, if it is one.
+    fn upkeep_at(&self, slot: u32) -> *const Upkeep {
+        self.store.upkeep_at(self.place(slot))
     }
 }
 
@@ -127,11 +146,37 @@ impl<V, K> Residents for View<'_, V, K> {
 
     fn weight(&self, slot: u32) -> u64 {
         // Where only entries are bounded, one is worth as much as another.
-        if self.store.budget.bytes.max == u64::MAX { 1 } else { self.store.record(self.place(slot)).weight() }
+        if self.store.budget.bytes.max == u64::MAX { 1 } else { self.upkeep(slot).weight() }
     }
 
     fn hash(&self, slot: u32) -> u32 {
-        self.store.record(self.place(slot)).hash()
+        self.upkeep(slot).hash()
+    }
+
+    fn link(&self, slot: u32) -> Link {
+        self.upkeep(slot).queued()
+    }
+
+    fn set_link(&self, slot: u32, link: Link) {
+        self.upkeep(slot).set_queued(link);
+    }
+
+    fn foresee(&self, next: u32, later: Option<u32>) {
+        if let Some(later) = later {
+            let place = self.place(later);
+            prefetch(self.store.record(place));
+            prefetch(self.store.upkeep(place));
+            if let Some(host) = self.store.host.get() {
+                host.prefetch(self.store.global(place));
+            }
+        }
+        let upkeep = self.upkeep(next);
+        if let Some(index) = self.index {
+            index.prefetch(upkeep.hash());
+        }
+        let Links { prev, next } = upkeep.due();
+        prefetch(self.upkeep_at(prev));
+        prefetch(self.upkeep_at(next));
     }
 }
 
@@ -141,11 +186,19 @@ impl<V, K> Mortal for View<'_, V, K> {
     }
 
     fn bucket(&self, slot: u32) -> u16 {
-        self.store.record(self.place(slot)).bucket()
+        self.upkeep(slot).bucket()
     }
 
     fn set_bucket(&self, slot: u32, bucket: u16) {
-        self.store.record(self.place(slot)).set_bucket(bucket);
+        self.upkeep(slot).set_bucket(bucket);
+    }
+
+    fn links(&self, slot: u32) -> Links {
+        self.upkeep(slot).due()
+    }
+
+    fn set_links(&self, slot: u32, links: Links) {
+        self.upkeep(slot).set_due(links);
     }
 }
 
@@ -164,13 +217,29 @@ where
         has_room: bool,
         now: u64,
     ) -> u32 {
-        let slot = state.slot();
-        self.fill(state, Place { shard, slot }, numbers, content);
+        let slot = self.free_slot(state, shard);
         if self.is_indexed {
-            state.index.insert(numbers.hash, slot);
+            let State { index, end, .. } = state;
+            index.insert(numbers.hash, slot, || self.indexed(shard, *end));
         }
+        self.fill(state, Place { shard, slot }, numbers, content);
         self.enlist(state, Place { shard, slot }, has_room, now);
         slot
+    }
+
+    fn free_slot(&self, state: &mut State, shard: u32) -> u32 {
+        let (slot, is_new) = state.slot();
+        if is_new {
+            self.reached(Place { shard, slot });
+        }
+        slot
+    }
+
+    /// The live entries of a shard, all slots of which lie below `end`, and their hashes.
+    fn indexed(&self, shard: u32, end: u32) -> impl Iterator<Item = (u32, u32)> {
+        let places = (0..end).map(move |slot| Place { shard, slot });
+        let live = places.filter(|place| self.record(*place).is_live());
+        live.map(|place| (place.slot, self.upkeep(place).hash()))
     }
 
     /// Fills a free slot.
@@ -178,6 +247,7 @@ where
         let record = self.record(place);
         // SAFETY: the slot came from the free list or was just retired and taken, and we hold the shard's lock.
         unsafe { record.write(numbers, content) };
+        self.upkeep(place).fill(numbers.hash, numbers.weight);
         if let Some(host) = self.host.get() {
             host.bump(self.global(place));
         }
@@ -201,8 +271,13 @@ where
             state.cursor = if state.cursor + 1 < state.end { state.cursor + 1 } else { 0 };
             let (record, slot) = (self.record(place), self.global(place));
             let visited = host.visited(slot);
-            if record.is_live() && visited > record.uses() && self.tuning.is_sampled(u64::from(record.hash())) {
-                self.tuning.record(u64::from(record.hash()), record.weight());
+            if !record.is_live() || visited <= record.uses() {
+                continue;
+            }
+            let upkeep = self.upkeep(place);
+            let hash = u64::from(upkeep.hash());
+            if self.tuning.is_sampled(hash) {
+                self.tuning.record(hash, upkeep.weight());
                 // At the most, one less: so that the next hit shows.
                 let seen = visited.min(MAX_USES - 1);
                 record.set_uses(seen);
@@ -223,20 +298,20 @@ where
     ) -> u32 {
         let view = self.view(old.shard);
         let record = self.record(old);
-        let (uses, old_weight) = (view.uses(old.slot), record.weight());
+        let (uses, old_weight) = (view.uses(old.slot), self.upkeep(old).weight());
         let reason = if record.deadline() <= now { EvictReason::Expired } else { EvictReason::Replaced };
         // A write is a use too.
         let numbers = Numbers { uses: uses.saturating_add(1).min(MAX_USES), ..*numbers };
         state.wheel.unlink(&view, old.slot);
         state.bytes -= old_weight;
         self.dismiss(old, gone);
-        match record.pins.retire() {
+        match self.upkeep(old).pins.retire() {
             Retired::Writer => {
                 // SAFETY: `retire` has made us the one that takes it.
                 self.note(Departed::Owned(unsafe { record.take() }), reason, gone);
                 let (old_share, new_share) = self.shares(old_weight, u64::from(numbers.weight));
                 self.fill(state, old, &numbers, content);
-                state.policy.replaced(old.slot, old_share, new_share);
+                state.policy.replaced(&view, old.slot, old_share, new_share);
                 state.wheel.link(&view, old.slot, now);
                 old.slot
             }
@@ -244,11 +319,12 @@ where
                 // Its readers keep the slot: the new one gets another, and begins anew in the policy.
                 state.policy.remove(&view, old.slot);
                 self.note(Departed::Pinned(old), reason, gone);
-                let new = Place { shard: old.shard, slot: state.slot() };
-                self.fill(state, new, &numbers, content);
+                let new = Place { shard: old.shard, slot: self.free_slot(state, old.shard) };
                 if self.is_indexed {
-                    state.index.replace(numbers.hash, old.slot, new.slot);
+                    let State { index, end, .. } = state;
+                    index.replace(numbers.hash, old.slot, new.slot, || self.indexed(old.shard, *end));
                 }
+                self.fill(state, new, &numbers, content);
                 self.enlist(state, new, false, now);
                 new.slot
             }
@@ -263,7 +339,8 @@ where
     /// Evicts one entry of the shard of `keep`, with its copy if it has one, but not that in the slot of `keep`. False
     /// if there is none.
     pub(super) fn evict(&self, state: &mut State, keep: Place, now: u64, gone: &mut Gone<V, K>) -> bool {
-        let Some(slot) = state.policy.evict(&self.view(keep.shard), keep.slot) else { return false };
+        let view = View { index: self.is_indexed.then_some(&state.index), ..self.view(keep.shard) };
+        let Some(slot) = state.policy.evict(&view, keep.slot) else { return false };
         self.leave(state, Place { slot, ..keep }, EvictReason::Capacity, now, gone);
         true
     }
@@ -284,16 +361,16 @@ where
     /// Takes a live entry, which the policy has let go, out of everything else. What was dead when it left, has
     /// expired, whatever took it out.
     fn leave(&self, state: &mut State, place: Place, reason: EvictReason, now: u64, gone: &mut Gone<V, K>) {
-        let record = self.record(place);
+        let (record, upkeep) = (self.record(place), self.upkeep(place));
         let reason = if record.deadline() <= now { EvictReason::Expired } else { reason };
         state.wheel.unlink(&self.view(place.shard), place.slot);
         if self.is_indexed {
-            state.index.remove(record.hash(), place.slot);
+            state.index.remove(upkeep.hash(), place.slot);
         }
-        let weight = record.weight();
+        let weight = upkeep.weight();
         state.bytes -= weight;
         self.dismiss(place, gone);
-        let departed = match record.pins.retire() {
+        let departed = match upkeep.pins.retire() {
             Retired::Writer => {
                 // SAFETY: `retire` has made us the one that takes it.
                 let content = unsafe { record.take() };

@@ -25,6 +25,7 @@ use super::room::{Instead, NewEntry};
 use super::shard::{Shard, State, View};
 use super::stats::{MemoryStats, Reads};
 use super::table::SlotTable;
+use super::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::sync::{RwLockWriteGuard, read, write};
 
@@ -36,6 +37,7 @@ const BATCH: usize = 64;
 
 pub(super) struct Store<V, K> {
     records: Arena<Record<V, K>>,
+    upkeep: Arena<Upkeep>,
     pub(super) shards: Box<[Shard]>,
     /// Keyed at random per cache: no request can choose keys that collide.
     seed: RandomState,
@@ -75,6 +77,26 @@ impl<V, K> Store<V, K> {
         self.records.get(self.global(place) as usize)
     }
 
+    pub(super) fn upkeep(&self, place: Place) -> &Upkeep {
+        self.upkeep.get(self.global(place) as usize)
+    }
+
+    /// Where that would be, also of a place that does not exist.
+    pub(super) fn upkeep_at(&self, place: Place) -> *const Upkeep {
+        let number = place.slot.wrapping_mul(self.shard_count()).wrapping_add(place.shard);
+        self.upkeep.base().cast::<Upkeep>().wrapping_add(number as usize)
+    }
+
+    /// Is told that slots up to this one are used.
+    pub(super) fn reached(&self, place: Place) {
+        let slot = self.global(place) as usize;
+        self.records.reached(slot);
+        self.upkeep.reached(slot);
+        if let Some(host) = self.host.get() {
+            host.reached(slot);
+        }
+    }
+
     /// The number of a slot in the whole store: the shards' slots lie side by side, so that each may have as many
     /// as it needs.
     pub(super) fn global(&self, place: Place) -> u32 {
@@ -84,7 +106,7 @@ impl<V, K> Store<V, K> {
     pub(super) fn place_of(&self, global: u32) -> Option<Place> {
         let shards = self.shard_count();
         let place = Place { shard: global % shards, slot: global / shards };
-        ((global as usize) < self.records.len()).then_some(place)
+        ((global as usize) < self.slots()).then_some(place)
     }
 
     pub(super) fn shard_count(&self) -> u32 {
@@ -95,16 +117,16 @@ impl<V, K> Store<V, K> {
 
     /// How many slots there are.
     pub(super) fn slots(&self) -> usize {
-        self.records.len()
+        self.upkeep.len().min(self.records.len())
     }
 
     /// How many slots each shard may have.
     pub(super) fn slots_per_shard(&self) -> u32 {
-        u32::try_from(self.records.len() / self.shards.len()).unwrap_or(NIL) - 1
+        u32::try_from(self.slots() / self.shards.len()).unwrap_or(NIL) - 1
     }
 
     pub(super) fn view(&self, shard: u32) -> View<'_, V, K> {
-        View { store: self, shard }
+        View { store: self, shard, index: None }
     }
 
     /// Drops the content of a record whose last reader we were, and frees its slot.
@@ -167,8 +189,11 @@ where
         // Shards are never filled evenly, and records that are still being read keep their slots a little longer.
         let per_shard = (size.slots / size.shards as u64).saturating_mul(5) / 4 + 128;
         let slots = per_shard.saturating_mul(size.shards as u64).min(1 << 31);
+        let records = Arena::at_most(usize::try_from(slots).unwrap_or(1 << 31));
+        let upkeep = Arena::at_most(records.len());
         Arc::new_cyclic(|me| Store {
-            records: Arena::at_most(usize::try_from(slots).unwrap_or(1 << 31)),
+            records,
+            upkeep,
             shards: (0..size.shards).map(|_| Shard::new(&tuning)).collect(),
             seed: RandomState::default(),
             shard_shift: 63 - size.shards.ilog2(),
@@ -204,6 +229,7 @@ where
         let heap = heap_bytes(&key).saturating_add((self.weigher)(&key, &value));
         let weight = Record::<V, K>::weight_with(heap);
         let hash = self.hash(&key);
+        self.shards[self.shard_of(hash) as usize].whereabouts.prefetch(low(hash));
         let now = self.clock.now_ms();
         let mut gone = Gone::default();
         let Some(weight) = self.storable(weight, deadline, now) else {

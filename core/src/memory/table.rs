@@ -16,6 +16,7 @@
 
 use super::arena::{Arena, Zeroed};
 use super::policy::MAX_USES;
+use super::prefetch::prefetch;
 use crate::sync::{AtomicU32, Mutex, Ordering, lock};
 
 /// Bytes before the first slot.
@@ -98,6 +99,16 @@ impl SlotTable {
 
     pub fn view(&self) -> Table {
         Table { base: self.cells.base(), bytes: self.cells.len() * TABLE_STRIDE, slots: self.slots() }
+    }
+
+    /// Has the cells of a slot fetched.
+    pub fn prefetch(&self, slot: u32) {
+        prefetch(self.slot(slot));
+    }
+
+    /// Is told that slots up to this one are used.
+    pub fn reached(&self, slot: usize) {
+        self.cells.reached(slot + HEADER_SLOTS);
     }
 
     fn slot(&self, slot: u32) -> &Cells {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use scrubjay_bench_common::Record;
 
-use crate::cases::{all, median};
+use crate::cases::{all, chosen, median};
 use crate::workload::{Plan, key, value};
 
 /// The argument that makes this program such a process.
@@ -16,7 +16,7 @@ const REPEATS: usize = 3;
 pub fn measure(plan: &Plan, records: &mut Vec<Record>) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut figures: Vec<(&'static str, Vec<f64>)> =
-        all().into_iter().map(|(name, _)| (name, Vec::new())).collect();
+        chosen().into_iter().map(|(name, _)| (name, Vec::new())).collect();
     for _ in 0..REPEATS.min(plan.rounds) {
         for (name, of_rounds) in &mut figures {
             let child = Command::new(&program).args([CHILD, name]).output().map_err(|error| error.to_string())?;

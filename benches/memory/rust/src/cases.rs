@@ -9,6 +9,13 @@ use crate::workload::{Key, Plan, Value, value};
 /// Makes a subject of at most so many entries.
 pub type Open = fn(u32) -> Box<dyn Subject>;
 
+/// The subjects asked for, by their names in SUBJECTS; every one, ours first, where that is not set.
+pub fn chosen() -> Vec<(&'static str, Open)> {
+    let chosen = std::env::var("SUBJECTS").unwrap_or_default();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.split_whitespace().any(|other| other == name);
+    all().into_iter().filter(|(name, _)| is_chosen(name)).collect()
+}
+
 /// Every subject, ours first.
 pub fn all() -> Vec<(&'static str, Open)> {
     fn subject<C: Cache + 'static>() -> (&'static str, Open) {
@@ -30,7 +37,7 @@ pub fn all() -> Vec<(&'static str, Open)> {
 /// them all.
 fn filled(keys: u32) -> Vec<Box<dyn Subject>> {
     let numbers = Plan::fill_order(keys);
-    all()
+    chosen()
         .into_iter()
         .map(|(_, open)| {
             let subject = open(keys + keys / 4);
@@ -126,7 +133,7 @@ fn hits(case: &str, plan: &Plan, subjects: &[Box<dyn Subject>], records: &mut Ve
 /// The bounded subjects, filled to the bound.
 fn full(plan: &Plan) -> Vec<Box<dyn Subject>> {
     let numbers = Plan::fill_order(plan.keys);
-    let subjects = all().into_iter().map(|(_, open)| open(plan.keys)).filter(|subject| subject.bounded());
+    let subjects = chosen().into_iter().map(|(_, open)| open(plan.keys)).filter(|subject| subject.bounded());
     subjects.inspect(|subject| subject.fill(&numbers)).collect()
 }
 

@@ -38,6 +38,11 @@ impl Engine {
         self.queues.weight()
     }
 
+    /// Has fetched what is looked at when a key comes in.
+    pub fn prefetch(&self, hash: u32) {
+        self.ghost.prefetch(hash);
+    }
+
     /// Takes in a slot. `has_room`: nothing needs to leave for it.
     pub fn insert(&mut self, config: &Config, r: &impl Residents, slot: u32, has_room: bool) {
         let window = self.window(config);
@@ -48,12 +53,12 @@ impl Engine {
         let is_filling =
             has_room && (config.leftovers || weight.saturating_add(self.weight()) <= self.full - self.full / 16);
         let place = if is_filling || (chosen && !config.recency) { Place::Main } else { Place::Small };
-        self.queues.push(slot, place, weight);
+        self.queues.push(r, slot, place, weight);
     }
 
     /// Another weight is in the slot now.
-    pub fn replaced(&mut self, slot: u32, old_weight: u64, new_weight: u64) {
-        if let Some(place) = self.queues.place(slot) {
+    pub fn replaced(&mut self, r: &impl Residents, slot: u32, old_weight: u64, new_weight: u64) {
+        if let Some(place) = Queues::place(r, slot) {
             let queue = self.queues.queue_mut(place);
             queue.weight = queue.weight - old_weight + new_weight;
         }
@@ -61,12 +66,12 @@ impl Engine {
 
     /// Takes a slot out; nothing remembers it.
     pub fn remove(&mut self, r: &impl Residents, slot: u32) {
-        self.queues.unlink(slot, r.weight(slot));
+        self.queues.unlink(r, slot, r.weight(slot));
     }
 
     /// Takes out the entry that is worth least, but not that in slot `keep`.
     pub fn evict(&mut self, config: &Config, r: &impl Residents, keep: u32) -> Option<u32> {
-        let kept = if keep == NIL { None } else { self.queues.place(keep) };
+        let kept = if keep == NIL { None } else { Queues::place(r, keep) };
         if self.queues.len() <= u64::from(kept.is_some()) {
             return None;
         }
@@ -88,6 +93,7 @@ impl Engine {
                 (_, Place::Small) if !is_used && self.passes_on(config, patience) => (0, Place::Main),
                 _ if !is_used => {
                     self.let_go(config, r, slot, place);
+                    self.foresee(r, place);
                     return Some(slot);
                 }
                 (_, _) if config.recency => (0, Place::Small),
@@ -99,10 +105,18 @@ impl Engine {
         }
     }
 
+    /// Has fetched what the next eviction will look at.
+    fn foresee(&self, r: &impl Residents, place: Place) {
+        if let Some(next) = self.queues.queue(place).tail() {
+            r.foresee(next, Queues::before(r, next));
+            self.ghost.prefetch(r.hash(next));
+        }
+    }
+
     fn let_go(&mut self, config: &Config, r: &impl Residents, slot: u32, place: Place) {
         let len = self.queues.len();
         let window = self.window(config);
-        self.queues.unlink(slot, r.weight(slot));
+        self.queues.unlink(r, slot, r.weight(slot));
         match place {
             Place::Small => {
                 self.ghost.reserve(window_of(MOST_MEMORY, len));
@@ -144,8 +158,8 @@ impl Engine {
 
     fn move_to(&mut self, r: &impl Residents, slot: u32, place: Place) {
         let weight = r.weight(slot);
-        self.queues.unlink(slot, weight);
-        self.queues.push(slot, place, weight);
+        self.queues.unlink(r, slot, weight);
+        self.queues.push(r, slot, place, weight);
     }
 
     fn window(&self, config: &Config) -> u32 {
@@ -167,8 +181,8 @@ impl Engine {
 
     /// Every slot in the queues, as often as it stands there.
     #[cfg(test)]
-    pub fn slots(&self) -> Vec<u32> {
-        self.queues.slots()
+    pub fn slots(&self, r: &impl Residents) -> Vec<u32> {
+        self.queues.slots(r)
     }
 
     #[cfg(test)]

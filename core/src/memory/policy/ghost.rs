@@ -3,6 +3,8 @@
 //! A table of fingerprints with the time of their eviction, counted in evictions. What is older than the window
 //! counts as forgotten; nothing is ever swept. A collision only sends a key to the wrong queue.
 
+use crate::memory::prefetch::prefetch;
+
 /// Cells in which one fingerprint may lie.
 const BUCKET: usize = 8;
 /// The time is kept in so many steps for each window, and wraps after some hundred windows.
@@ -27,6 +29,7 @@ impl Ghost {
     }
 
     /// Notes an eviction. The hash is remembered for the next `window` of them.
+    #[inline]
     pub fn remember(&mut self, hash: u32, window: u32) {
         self.pass(window);
         if self.cells.is_empty() {
@@ -49,6 +52,7 @@ impl Ghost {
     }
 
     /// Notes an eviction that need not be remembered.
+    #[inline]
     pub fn pass(&mut self, window: u32) {
         self.part += 1;
         if self.part >= unit(window) {
@@ -58,6 +62,7 @@ impl Ghost {
     }
 
     /// Whether a hash is remembered. It is forgotten by the question: the key is in the cache from now on.
+    #[inline]
     pub fn recall(&mut self, hash: u32, window: u32) -> bool {
         if self.cells.is_empty() {
             return false;
@@ -67,15 +72,28 @@ impl Ghost {
         found.is_some_and(|cell| u32::from(age(std::mem::take(cell), now)) <= window / unit(window))
     }
 
+    /// Has the cells of a hash fetched.
+    #[inline]
+    pub fn prefetch(&self, hash: u32) {
+        if let Some(cell) = self.cells.get(self.first_cell(hash)) {
+            prefetch(cell);
+        }
+    }
+
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.cells.capacity() * size_of::<u32>()
     }
 
     fn bucket(&mut self, hash: u32) -> &mut [u32] {
-        let buckets = self.cells.len() / BUCKET;
-        let at = ((u64::from(hash) * buckets as u64) >> 32) as usize * BUCKET;
+        let at = self.first_cell(hash);
         &mut self.cells[at..at + BUCKET]
+    }
+
+    #[inline]
+    fn first_cell(&self, hash: u32) -> usize {
+        let buckets = self.cells.len() / BUCKET;
+        ((u64::from(hash) * buckets as u64) >> 32) as usize * BUCKET
     }
 }
 

@@ -29,7 +29,7 @@
 //! one comparison. Where nearly everything is a hit, no more than 32 are simulated for each insert.
 //!
 //! # Memory
-//! 8 bytes a slot for the queues, up to 9 for the ghost after the first eviction (4 for each key that it can
+//! Up to 9 bytes a slot for the ghost after the first eviction (4 for each key that it can
 //! remember, twice as many as entries). The miniatures together take some 250 bytes for each entry that is
 //! simulated: a quarter of a MB for a cache of 1000 entries, 1 to 2 % of one of 64 MiB. Nothing is allocated
 //! before the first insert, and where the bound is in bytes, before the first eviction.
@@ -46,6 +46,7 @@ mod tuning;
 use std::sync::Arc;
 
 use engine::Engine;
+pub(in crate::memory) use queue::Link;
 pub(in crate::memory) use tuning::Tuning;
 
 pub(in crate::memory) const NIL: u32 = u32::MAX;
@@ -66,6 +67,12 @@ pub(in crate::memory) trait Residents {
     fn weight(&self, slot: u32) -> u64;
     /// The lower half of the key's hash, well mixed.
     fn hash(&self, slot: u32) -> u32;
+    /// Its neighbours in its queue, as the policy has set them: [`Link::LOOSE`] at first.
+    fn link(&self, slot: u32) -> Link;
+    fn set_link(&self, slot: u32, link: Link);
+    /// Is told at each eviction of the slot that may go next, and of the one after it: so that what is looked at then
+    /// can be fetched from memory until then.
+    fn foresee(&self, _next: u32, _later: Option<u32>) {}
 }
 
 /// The policy of one shard, used under its lock.
@@ -90,15 +97,20 @@ impl Policy {
         self.engine.weight()
     }
 
+    /// Has fetched what is looked at when a key comes in.
+    pub fn prefetch(&self, hash: u32) {
+        self.engine.prefetch(hash);
+    }
+
     /// Takes in a new entry, whose uses are 0. `has_room`: nothing was evicted for it.
     pub fn insert(&mut self, r: &impl Residents, slot: u32, has_room: bool) {
-        self.tuning.record_insert(r.hash(slot), r.weight(slot));
+        self.tuning.record_insert(r.hash(slot), || r.weight(slot));
         self.engine.insert(self.tuning.config(), r, slot, has_room);
     }
 
     /// Another entry of the same key is in the slot now.
-    pub fn replaced(&mut self, slot: u32, old_weight: u64, new_weight: u64) {
-        self.engine.replaced(slot, old_weight, new_weight);
+    pub fn replaced(&mut self, r: &impl Residents, slot: u32, old_weight: u64, new_weight: u64) {
+        self.engine.replaced(r, slot, old_weight, new_weight);
     }
 
     /// Takes a slot out; nothing remembers it.

@@ -1,4 +1,6 @@
-//! First-in-first-out lists over slots.
+//! First-in-first-out lists over slots. Their links lie with the entries.
+
+use super::Residents;
 
 /// The last number a slot can have is one less. (The bit above it tells the queue.)
 const NO_SLOT: u32 = u32::MAX >> 1;
@@ -11,10 +13,10 @@ pub(super) enum Place {
 }
 
 /// The neighbours of a slot. The top bit of `prev` is set where the slot stands in main.
-#[derive(Clone, Copy)]
-struct Link {
-    prev: u32,
-    next: u32,
+#[derive(Clone, Copy, Debug)]
+pub(in crate::memory) struct Link {
+    pub prev: u32,
+    pub next: u32,
 }
 
 /// In at the head, out at the tail.
@@ -26,9 +28,8 @@ pub(super) struct Queue {
     pub weight: u64,
 }
 
-/// Small and main, and the links of the slots in them: 8 bytes for each.
+/// Small and main.
 pub(super) struct Queues {
-    links: Vec<Link>,
     pub small: Queue,
     pub main: Queue,
 }
@@ -44,7 +45,7 @@ impl Queue {
 impl Link {
     const MAIN: u32 = 1 << 31;
     /// In no queue.
-    const LOOSE: Link = Link { prev: u32::MAX, next: u32::MAX };
+    pub const LOOSE: Link = Link { prev: u32::MAX, next: u32::MAX };
 
     fn prev(self) -> u32 {
         self.prev & !Self::MAIN
@@ -57,7 +58,7 @@ impl Link {
 
 impl Queues {
     pub fn new() -> Self {
-        Queues { links: Vec::new(), small: Queue::EMPTY, main: Queue::EMPTY }
+        Queues { small: Queue::EMPTY, main: Queue::EMPTY }
     }
 
     pub fn len(&self) -> u64 {
@@ -69,9 +70,14 @@ impl Queues {
     }
 
     /// Where a slot stands.
-    pub fn place(&self, slot: u32) -> Option<Place> {
-        let link = self.links.get(slot as usize)?;
+    pub fn place(r: &impl Residents, slot: u32) -> Option<Place> {
+        let link = r.link(slot);
         (link.next != u32::MAX).then(|| link.place())
+    }
+
+    /// The slot that came in after this one, which is in a queue.
+    pub fn before(r: &impl Residents, slot: u32) -> Option<u32> {
+        Some(r.link(slot).prev()).filter(|prev| *prev != NO_SLOT)
     }
 
     pub fn queue(&self, place: Place) -> &Queue {
@@ -89,11 +95,8 @@ impl Queues {
     }
 
     /// Puts a slot that is in no queue at the head of one.
-    pub fn push(&mut self, slot: u32, place: Place, weight: u64) {
+    pub fn push(&mut self, r: &impl Residents, slot: u32, place: Place, weight: u64) {
         debug_assert!(slot < NO_SLOT, "a slot fits beside the bit");
-        if self.links.len() <= slot as usize {
-            self.links.resize(slot as usize + 1, Link::LOOSE);
-        }
         let bit = if place == Place::Main { Link::MAIN } else { 0 };
         let queue = self.queue_mut(place);
         let next = std::mem::replace(&mut queue.head, slot);
@@ -102,22 +105,23 @@ impl Queues {
         if next == NO_SLOT {
             queue.tail = slot;
         } else {
-            self.links[next as usize].prev = slot | bit;
+            r.set_link(next, Link { prev: slot | bit, ..r.link(next) });
         }
-        self.links[slot as usize] = Link { prev: NO_SLOT | bit, next };
+        r.set_link(slot, Link { prev: NO_SLOT | bit, next });
     }
 
     /// Takes a slot out of its queue.
-    pub fn unlink(&mut self, slot: u32, weight: u64) -> Option<Place> {
-        let place = self.place(slot)?;
-        let link = std::mem::replace(&mut self.links[slot as usize], Link::LOOSE);
+    pub fn unlink(&mut self, r: &impl Residents, slot: u32, weight: u64) -> Option<Place> {
+        let place = Self::place(r, slot)?;
+        let link = r.link(slot);
+        r.set_link(slot, Link::LOOSE);
         let bit = link.prev & Link::MAIN;
         let (prev, next) = (link.prev(), link.next);
         if next != NO_SLOT {
-            self.links[next as usize].prev = prev | bit;
+            r.set_link(next, Link { prev: prev | bit, ..r.link(next) });
         }
         if prev != NO_SLOT {
-            self.links[prev as usize].next = next;
+            r.set_link(prev, Link { next, ..r.link(prev) });
         }
         let queue = self.queue_mut(place);
         if next == NO_SLOT {
@@ -132,15 +136,15 @@ impl Queues {
     }
 
     #[cfg(test)]
-    pub fn slots(&self) -> Vec<u32> {
+    pub fn slots(&self, r: &impl Residents) -> Vec<u32> {
         let mut slots = Vec::new();
         for (place, queue) in [(Place::Small, &self.small), (Place::Main, &self.main)] {
             let (mut at, mut before) = (queue.head, NO_SLOT);
             while at != NO_SLOT {
-                assert_eq!(self.place(at), Some(place));
-                assert_eq!(self.links[at as usize].prev(), before, "the links agree both ways");
+                assert_eq!(Self::place(r, at), Some(place));
+                assert_eq!(r.link(at).prev(), before, "the links agree both ways");
                 slots.push(at);
-                (before, at) = (at, self.links[at as usize].next);
+                (before, at) = (at, r.link(at).next);
             }
             assert_eq!(queue.tail, before);
         }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use super::config::CONFIGS;
 use super::engine::Engine;
-use super::{MAX_USES, NIL, Residents};
+use super::{Link, MAX_USES, NIL, Residents};
 
 const COUNT: usize = CONFIGS.len();
 
@@ -33,6 +33,7 @@ struct Key {
     /// A bit for each miniature that holds it.
     held: u8,
     uses: [Cell<u8>; COUNT],
+    links: [Cell<Link>; COUNT],
 }
 
 /// The keys as one of the miniatures sees them.
@@ -56,6 +57,14 @@ impl Residents for View<'_> {
 
     fn hash(&self, slot: u32) -> u32 {
         self.keys[slot as usize].hash
+    }
+
+    fn link(&self, slot: u32) -> Link {
+        self.keys[slot as usize].links[self.number].get()
+    }
+
+    fn set_link(&self, slot: u32, link: Link) {
+        self.keys[slot as usize].links[self.number].set(link);
     }
 }
 
@@ -110,7 +119,10 @@ impl Miniatures {
         let mut held = vec![0; self.keys.list.len()];
         for (number, engine) in self.engines.iter().enumerate() {
             assert!(engine.weight() <= self.capacity);
-            engine.slots().iter().for_each(|slot| held[*slot as usize] |= 1 << number);
+            engine
+                .slots(&View { keys: &self.keys.list, number })
+                .iter()
+                .for_each(|slot| held[*slot as usize] |= 1 << number);
         }
         for (slot, key) in self.keys.list.iter().enumerate() {
             let is_free = self.keys.free.contains(&(slot as u32));
@@ -144,7 +156,8 @@ impl Keys {
 
     /// Gives a number to a key that has none.
     fn add(&mut self, hash: u32, weight: u32) -> u32 {
-        let key = Key { hash, weight, held: 0, uses: [const { Cell::new(0) }; COUNT] };
+        let (uses, links) = ([const { Cell::new(0) }; COUNT], [const { Cell::new(Link::LOOSE) }; COUNT]);
+        let key = Key { hash, weight, held: 0, uses, links };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.list[slot as usize] = key;

@@ -98,10 +98,14 @@ impl Tuning {
     }
 
     /// Notes an insert, if it is of a key in the sample.
-    pub(super) fn record_insert(&self, hash: u32, weight: u64) {
-        if hash & self.sample.load(Ordering::Relaxed) != 0 {
-            return;
+    #[inline]
+    pub(super) fn record_insert(&self, hash: u32, weight: impl FnOnce() -> u64) {
+        if hash & self.sample.load(Ordering::Relaxed) == 0 {
+            self.record_sampled_insert(hash, weight());
         }
+    }
+
+    fn record_sampled_insert(&self, hash: u32, weight: u64) {
         let Ok(mut contest) = self.contest.try_lock() else { return };
         if contest.capacity == 0 {
             return;

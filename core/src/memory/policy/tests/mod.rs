@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::tuning::Tuning;
-use super::{MAX_USES, NIL, Policy, Residents};
+use super::{Link, MAX_USES, NIL, Policy, Residents};
 
 /// What a store would hold: entries by their slots.
 #[derive(Default)]
@@ -18,6 +18,13 @@ struct Entry {
     key: u64,
     weight: u64,
     uses: Cell<u8>,
+    link: Cell<Link>,
+}
+
+impl Entry {
+    fn new(key: u64, weight: u64) -> Self {
+        Entry { key, weight, uses: Cell::new(0), link: Cell::new(Link::LOOSE) }
+    }
 }
 
 impl Residents for Entries {
@@ -35,6 +42,14 @@ impl Residents for Entries {
 
     fn hash(&self, slot: u32) -> u32 {
         hash(self.0[slot as usize].key) as u32
+    }
+
+    fn link(&self, slot: u32) -> Link {
+        self.0[slot as usize].link.get()
+    }
+
+    fn set_link(&self, slot: u32, link: Link) {
+        self.0[slot as usize].link.set(link);
     }
 }
 
@@ -91,7 +106,7 @@ impl Cache {
             self.slots.remove(&self.entries.0[victim as usize].key);
             self.free.push(victim);
         }
-        let entry = Entry { key, weight, uses: Cell::new(0) };
+        let entry = Entry::new(key, weight);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.entries.0[slot as usize] = entry;

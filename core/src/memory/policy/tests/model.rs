@@ -42,7 +42,7 @@ proptest! {
             let pick = |of: usize| (!held.is_empty()).then(|| of % held.len());
             match step {
                 Step::Insert { key, weight, has_room } => {
-                    entries.0.push(Entry { key, weight, uses: Cell::new(0) });
+                    entries.0.push(Entry::new(key, weight));
                     let slot = entries.0.len() as u32 - 1;
                     engine.insert(config, &entries, slot, has_room);
                     held.push(slot);
@@ -54,7 +54,7 @@ proptest! {
                 Step::Replace { of, weight } => if let Some(at) = pick(of) {
                     let entry = &mut entries.0[held[at] as usize];
                     let old = std::mem::replace(&mut entry.weight, weight);
-                    engine.replaced(held[at], old, weight);
+                    engine.replaced(&entries, held[at], old, weight);
                 },
                 Step::Remove { of } => if let Some(at) = pick(of) {
                     engine.remove(&entries, held.swap_remove(at));
@@ -75,7 +75,7 @@ proptest! {
                 // As the store clears: one by one.
                 Step::Clear => held.drain(..).for_each(|slot| engine.remove(&entries, slot)),
             }
-            let mut in_queues = engine.slots();
+            let mut in_queues = engine.slots(&entries);
             in_queues.sort_unstable();
             held.sort_unstable();
             prop_assert_eq!(&in_queues, &held);
@@ -103,6 +103,7 @@ proptest! {
 /// Entries that readers use again as soon as the policy has looked.
 struct Restless {
     looks: Cell<u32>,
+    links: Vec<Cell<Link>>,
 }
 
 impl Residents for Restless {
@@ -120,13 +121,21 @@ impl Residents for Restless {
     fn hash(&self, slot: u32) -> u32 {
         slot.wrapping_mul(0x9e37_79b1)
     }
+
+    fn link(&self, slot: u32) -> Link {
+        self.links[slot as usize].get()
+    }
+
+    fn set_link(&self, slot: u32, link: Link) {
+        self.links[slot as usize].set(link);
+    }
 }
 
 #[test]
 fn readers_cannot_keep_it_from_evicting() {
     for config in &CONFIGS {
         let mut engine = Engine::new(1);
-        let restless = Restless { looks: Cell::new(0) };
+        let restless = Restless { looks: Cell::new(0), links: vec![Cell::new(Link::LOOSE); 10_000] };
         for slot in 0..10_000 {
             engine.insert(config, &restless, slot, slot < 3000);
         }
@@ -141,7 +150,7 @@ fn readers_cannot_keep_it_from_evicting() {
 #[test]
 fn a_change_of_the_setting_is_made_in_small_steps() {
     let mut engine = Engine::new(1);
-    let quiet = Entries((0..20_000).map(|key| Entry { key, weight: 1, uses: Cell::new(0) }).collect());
+    let quiet = Entries((0..20_000).map(|key| Entry::new(key, 1)).collect());
     for slot in 0..10_000 {
         engine.insert(&CONFIGS[6], &quiet, slot, false);
     }
@@ -156,7 +165,7 @@ fn a_change_of_the_setting_is_made_in_small_steps() {
 #[test]
 fn the_ghost_takes_a_few_bytes_for_each_entry() {
     let mut engine = Engine::new(1);
-    let quiet = Entries((0..100_000).map(|key| Entry { key, weight: 1, uses: Cell::new(0) }).collect());
+    let quiet = Entries((0..100_000).map(|key| Entry::new(key, 1)).collect());
     for slot in 0..100_000 {
         engine.insert(&CONFIGS[2], &quiet, slot, false);
         if slot >= 1000 {
