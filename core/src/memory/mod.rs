@@ -72,9 +72,10 @@ use store::Store;
 /// ```
 ///
 /// # What leaves, and when
-/// * An entry is never returned at or after the end of its ttl (by a clock with a resolution of a few ms). Its
-///   memory is given back within about 100 ms, whether or not it is read again, by one thread of the process,
-///   started by the first `set` and asleep while no cache holds anything.
+/// * An entry is never returned at or after the end of its ttl (by a clock with a resolution of a few ms; a
+///   process that was stopped for more than a second may answer for 10 ms longer when it goes on). Its memory is
+///   given back within about 100 ms, whether or not it is read again, by one thread of the process, started by the
+///   first `set` and asleep while no cache holds anything.
 /// * Over the bound, entries that were not used since they came go first (S3-FIFO). The bound holds at every
 ///   moment, keys and overhead counted; an entry that alone exceeds it is not stored.
 ///
