@@ -177,3 +177,8 @@ fn option<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
     Ok(value.clone())
 }
+
+/// The keys and values of several entries.
+pub(crate) fn pairs<'a>(entries: &'a [Entry<'_>]) -> PyResult<Vec<(&'a [u8], Value)>> {
+    entries.iter().map(|(object, value)| Ok((key("set_many", object)?, value.clone()))).collect()
+}

@@ -6,8 +6,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use scrubjay_core::host::{self, Answer, FetchOptions, Queue, Step};
-use scrubjay_core::{ErrorKind, Result};
+use scrubjay_core::ErrorKind;
+use scrubjay_core::host::{self, Answer, FetchOptions, Step};
 
 use crate::answer::{self, miss, undecodable};
 use crate::args;
@@ -35,42 +35,6 @@ type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// What is known at once of a call on many keys, what is still to come, and what of that came early.
 type BegunMany<'py> = (Bound<'py, PyAny>, Bound<'py, Batch>, Vec<(u64, Bound<'py, PyAny>)>);
-
-impl Cache {
-    fn opened(&self, py: Python<'_>, operation: &str) -> PyResult<&Opened> {
-        self.opened.get().map(|opened| &**opened).ok_or_else(|| {
-            let message = "the cache was not opened: a subclass must call super().__init__()";
-            error(py, ErrorKind::Closed, operation, message)
-        })
-    }
-
-    fn core(&self, py: Python<'_>, operation: &str) -> PyResult<&host::Cache> {
-        self.opened(py, operation).map(|opened| &opened.core)
-    }
-
-    /// Blocks for a call whose answer is a receipt.
-    fn write<'py>(
-        &self,
-        py: Python<'py>,
-        operation: &str,
-        start: impl FnOnce(&host::Cache, &Arc<Queue>, u64) -> Result<Step>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, operation)?;
-        let answer = blocking::call(py, |queue, token| start(core, queue, token))?;
-        answer::object_or_raise(py, core, answer)
-    }
-
-    /// Begins such a call for a task.
-    fn begin_write<'py>(
-        &self,
-        py: Python<'py>,
-        operation: &str,
-        start: impl FnOnce(&host::Cache, &Arc<Queue>, u64) -> Result<Step>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let core = self.core(py, operation)?;
-        aio::call(py, core, 0, |_, queue, token| start(core, queue, token))
-    }
-}
 
 #[pymethods]
 impl Cache {
@@ -274,7 +238,7 @@ impl Cache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let put = args::put("set_many", ttl, codec)?;
         let entries = args::entries("set_many", entries)?;
-        let pairs = pairs(&entries)?;
+        let pairs = args::pairs(&entries)?;
         self.write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
     }
 
@@ -288,7 +252,7 @@ impl Cache {
     ) -> PyResult<Bound<'py, PyAny>> {
         let put = args::put("set_many", ttl, codec)?;
         let entries = args::entries("set_many", entries)?;
-        let pairs = pairs(&entries)?;
+        let pairs = args::pairs(&entries)?;
         self.begin_write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
     }
 
@@ -512,8 +476,4 @@ impl Cache {
         self.core(py, "get")?.note_undecodable(args::key("get", key)?);
         Ok(())
     }
-}
-
-fn pairs<'a>(entries: &'a [args::Entry<'_>]) -> PyResult<Vec<(&'a [u8], host::Value)>> {
-    entries.iter().map(|(key, value)| Ok((args::key("set_many", key)?, value.clone()))).collect()
 }

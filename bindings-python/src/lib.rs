@@ -15,6 +15,7 @@ mod batch;
 mod blocking;
 mod by_slot;
 mod cache;
+mod calls;
 mod decode;
 mod encode;
 mod errors;
