@@ -103,7 +103,8 @@ impl Index {
     #[inline]
     pub fn find<T>(&self, hash: u32, mut is_it: impl FnMut(u32) -> Option<T>) -> Option<T> {
         let mask = u32::MAX << self.slot_bits;
-        let mut at = self.home(hash);
+        let home = self.home(hash);
+        let mut at = home;
         loop {
             let line = &self.lines[at];
             let mut candidates = line.find(hash << self.slot_bits, mask);
@@ -121,6 +122,10 @@ impl Index {
                 return None;
             }
             at = self.after(at);
+            // Where there are few lines, each may have been passed.
+            if at == home {
+                return None;
+            }
         }
     }
 
@@ -230,6 +235,28 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_search_ends_where_every_line_was_passed() {
+        let mut index = Index::new();
+        let (first, second) = (0, u32::MAX);
+        let mut held = BTreeMap::new();
+        let mut add = |index: &mut Index, hash, slots: std::ops::Range<u32>| {
+            for slot in slots {
+                index.insert(hash, slot, || held.clone().into_iter());
+                held.insert(slot, hash);
+            }
+        };
+        // Two lines: the first is passed by seven, and has room again; then the second is.
+        add(&mut index, first, 0..22);
+        (0..10).for_each(|slot| index.remove(first, slot));
+        add(&mut index, second, 100..109);
+        assert_eq!(index.lines.iter().map(|line| line.0[0]).collect::<Vec<_>>(), [7, 1]);
+        assert_eq!(index.find(first, |_| None::<u32>), None);
+        assert_eq!(index.find(second ^ 1, |_| None::<u32>), None);
+        let found = |slot| index.find(second, |other| (other == slot).then_some(other));
+        assert!((100..109).all(|slot| found(slot).is_some()));
+    }
 
     proptest! {
         #[test]
