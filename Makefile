@@ -147,7 +147,14 @@ LANGS ?= rust python node go
 .PHONY: bench-memory
 bench-memory: ## speed and bytes of the memory tier and its peers in each language [LANGS="rust go"]
 	@for language in $(LANGS); do echo "=== $$language"; SCALE=$(BENCH_SCALE) benches/memory/$$language/run.sh; done
-	@python3 benches/memory/report.py $(TARGET)/bench
+	@python3 benches/report.py memory $(TARGET)/bench
+
+# `make bench-seam SEAMS=python` measures only these.
+SEAMS ?= python
+
+.PHONY: bench-seam
+bench-seam: ## reads and writes of Redis through the seam, beside each language's clients [SEAMS="python"]
+	@SCALE=$(BENCH_SCALE) benches/seam/run.sh $(SEAMS)
 
 # --- what they need ---
 

@@ -27,7 +27,7 @@ for trace in plain.trace.xz decimal.trace.gz sized.trace; do
 done
 SCALE=0.002 "$target/release/scrubjay-bench-hitratio" --out "$out" >"$out/hitratio.log"
 SCALE=0.005 OUT="$out/memory-rust.json" benches/memory/rust/run.sh >"$out/memory.log"
-python3 benches/memory/report.py "$out" >"$out/report.log"
+python3 benches/report.py memory "$out" >"$out/report.log"
 
 python3 - "$out" <<'PYTHON'
 import json, pathlib, sys
