@@ -149,11 +149,11 @@ bench-memory: ## speed and bytes of the memory tier and its peers in each langua
 	@for language in $(LANGS); do echo "=== $$language"; SCALE=$(BENCH_SCALE) benches/memory/$$language/run.sh; done
 	@python3 benches/report.py memory $(TARGET)/bench
 
-# `make bench-seam SEAMS=python` measures only these.
-SEAMS ?= python
+# `make bench-seam SEAMS=node` measures only these.
+SEAMS ?= rust python node go
 
 .PHONY: bench-seam
-bench-seam: ## reads and writes of Redis through the seam, beside each language's clients [SEAMS="python"]
+bench-seam: ## reads and writes of Redis through the seam, beside each language's clients [SEAMS="rust go"]
 	@SCALE=$(BENCH_SCALE) benches/seam/run.sh $(SEAMS)
 
 # --- what they need ---

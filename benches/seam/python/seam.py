@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import multiprocessing
 import os
 import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -91,25 +91,18 @@ class Round:
         }
 
 
-def _spin() -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    while True:
-        pass
-
-
 @contextmanager
 def awake(needed: bool) -> Any:
-    """Keep the processors from falling asleep between single calls, as on a busy server."""
-    spinners = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(os.cpu_count() or 1)]
-    if needed:
-        for spinner in spinners:
-            spinner.start()
-    try:
+    """Keep the processors from falling asleep between single calls."""
+    if not needed:
         yield
-    finally:
-        for spinner in spinners if needed else []:
-            spinner.terminate()
-            spinner.join()
+        return
+    command = [sys.executable, str(Path(__file__).parent.parent / "awake.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as spinners:
+        assert spinners.stdout is not None
+        spinners.stdout.readline()
+        yield
+        spinners.communicate()
 
 
 def in_turn(subjects: list[Any]) -> Any:
