@@ -7,17 +7,9 @@
 #
 # The addon is built first; the peers are installed under target/, pinned by package.json here.
 set -euo pipefail
+cd "$(dirname "$0")/../../.."
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
-peers=$root/target/bench-node
-
-mkdir -p "$peers" "$root/target/bench"
-if ! cmp -s "$here/package.json" "$peers/package.json"; then
-  rm -rf "$peers/node_modules" "$peers/package-lock.json"
-  cp "$here/package.json" "$peers/package.json"
-  (cd "$peers" && npm install --no-audit --no-fund --silent)
-fi
-(cd "$root/bindings-node" && npm run --silent build)
-
-PEERS=$peers PACKAGE=$root/bindings-node exec "${NODE:-node}" "$here/bench.mjs" "$root/target/bench/memory-node.json"
+# shellcheck source=benches/peers.sh
+. benches/peers.sh
+node_peers benches/memory/node bench-node
+exec "${NODE:-node}" benches/memory/node/bench.mjs "${OUT:-$target/bench/memory-node.json}"

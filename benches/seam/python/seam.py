@@ -115,9 +115,6 @@ def in_turn(subjects: list[Any]) -> Any:
 
 # --- threads ---
 
-Call = Callable[[list[str]], Any]
-
-
 def threaded(get: Callable[[str], Any], drawn: list[list[str]], size: int) -> dict[str, float]:
     """A round: each list of keys is read by a thread of its own."""
     barrier = threading.Barrier(len(drawn) + 1)
@@ -209,14 +206,17 @@ def many_and_sets(figures: Figures, ours: CacheService, theirs: redis.Redis) -> 
 # --- tasks ---
 
 Get = Callable[[str], Awaitable[Any]]
+LOOK = 1_000_000
+"""Nanoseconds between two looks at the event loop."""
 
 
-async def loop_delay(delays: list[int]) -> None:
-    """How late the event loop wakes a task that asked for a millisecond."""
+async def loop_delay(delays: list[int], watching: asyncio.Event) -> None:
+    """How late the event loop wakes a task that asked for a millisecond: the timer is what is measured."""
     while True:
         begun = time.perf_counter_ns()
-        await asyncio.sleep(0.001)
-        delays.append(max(0, time.perf_counter_ns() - begun - 1_000_000))
+        await asyncio.sleep(LOOK / 1e9)
+        watching.set()
+        delays.append(max(0, time.perf_counter_ns() - begun - LOOK))
 
 
 async def tasked(get: Get, drawn: list[list[str]], size: int) -> dict[str, float]:
@@ -232,8 +232,9 @@ async def tasked(get: Get, drawn: list[list[str]], size: int) -> dict[str, float
             times.append(clock() - begun)
         assert found == value(keys[-1], size), "a wrong value"
 
-    watcher = asyncio.create_task(loop_delay(delays))
-    await asyncio.sleep(0.002)
+    watching = asyncio.Event()
+    watcher = asyncio.create_task(loop_delay(delays, watching))
+    await watching.wait()
     round_ = Round()
     await asyncio.gather(*(work(keys) for keys in drawn))
     metrics = round_.metrics(times)

@@ -30,6 +30,7 @@ pub(super) struct Content<V, K> {
     pub key: K,
     pub value: V,
 }
+
 impl<V, K> Default for Record<V, K> {
     fn default() -> Self {
         Record {
