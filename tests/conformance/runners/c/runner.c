@@ -166,11 +166,15 @@ static double now(void) {
 
 bool poll_until(double seconds, bool (*attempt)(void *user, failure *f), void *user, failure *f) {
   double deadline = now() + seconds;
-  while (!attempt(user, f)) {
-    if (now() > deadline) {
+  for (;;) {
+    // An attempt that began in time saw what was allowed then, however long it took to say so.
+    double began = now();
+    if (attempt(user, f)) {
+      return true;
+    }
+    if (began > deadline) {
       return fail_in(f, "not within %g s: ", seconds);
     }
     nanosleep(&(struct timespec){0, 5000000}, NULL);
   }
-  return true;
 }

@@ -122,17 +122,19 @@ func (r *runner) eventually(ctx context.Context, s step) error {
 	return poll(ctx, time.Duration(s.Within*float64(time.Second)), func() error { return r.step(ctx, *s.Step) })
 }
 
-// poll tries every 5 ms until it succeeds, or returns the last error when the time is over.
+// poll tries every 5 ms until it succeeds, or returns the error of the first attempt that began after the time: an
+// earlier one saw what was allowed then, however long it took to say so.
 func poll(ctx context.Context, within time.Duration, try func() error) error {
 	deadline := time.Now().Add(within)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		began := time.Now()
 		err := try()
 		if err == nil {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		if began.After(deadline) {
 			return fmt.Errorf("not within %v: %w", within, err)
 		}
 		select {

@@ -70,14 +70,18 @@ export function checkFields(object, known, what) {
   }
 }
 
-/** Tries every 5 ms until it succeeds, or throws the last error when the time (in ms) is over. */
+/**
+ * Tries every 5 ms until it succeeds, or throws the error of the first attempt that began after the time (in ms): an
+ * earlier one saw what was allowed then, however long it took to say so.
+ */
 export async function poll(within, attempt) {
   const deadline = performance.now() + within
   for (;;) {
+    const began = performance.now()
     try {
       return await attempt()
     } catch (error) {
-      if (performance.now() > deadline) throw new Error(`not within ${within} ms: ${error?.message ?? error}`, { cause: error })
+      if (began > deadline) throw new Error(`not within ${within} ms: ${error?.message ?? error}`, { cause: error })
     }
     await pause(5)
   }

@@ -90,12 +90,14 @@ impl Runner {
     }
 }
 
-/// Tries every 5 ms until it succeeds; the last failure when the time is over.
+/// Tries every 5 ms until it succeeds, or an attempt that began after the time fails: an earlier one saw what was
+/// allowed then, however long it took to say so.
 pub async fn poll(within: Duration, mut attempt: impl AsyncFnMut() -> Ended) -> Ended {
     let deadline = Instant::now() + within;
     loop {
+        let began = Instant::now();
         match attempt().await {
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(_) if began < deadline => tokio::time::sleep(Duration::from_millis(5)).await,
             ended => return ended.map_err(|why| format!("not within {within:?}: {why}")),
         }
     }
