@@ -17,7 +17,7 @@ use pyo3::types::PyList;
 use scrubjay_core::Result;
 use scrubjay_core::host::{self, Answer, Completion, Queue, Step};
 
-use crate::{answer, blocking, errors, exit};
+use crate::{answer, blocking, errors, exit, sweep};
 
 /// At most this many answers are delivered before the loop gets on with other things.
 const BATCH: usize = 256;
@@ -117,10 +117,13 @@ impl LoopQueue {
     #[new]
     fn new(watched: bool) -> PyResult<Self> {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
+        let queue = if watched { Queue::with_fd()? } else { Queue::new() };
+        let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
+        sweep::enrol(owner, &queue);
         Ok(LoopQueue {
-            queue: if watched { Queue::with_fd()? } else { Queue::new() },
+            queue,
             generation: host::fork_generation(),
-            owner: OWNERS.fetch_add(1, Ordering::Relaxed),
+            owner,
             next: AtomicU64::new(1),
             waiters: Mutex::default(),
             taken: Mutex::default(),
@@ -132,16 +135,18 @@ impl LoopQueue {
         self.queue.fd().ok_or_else(|| PyRuntimeError::new_err("this queue has no descriptor"))
     }
 
-    /// Delivers what is there. Called on the thread of the loop.
-    fn deliver(&self, py: Python<'_>) -> PyResult<()> {
+    /// Delivers what is there. Called on the thread of the loop. What it returns is what has left the caches: the
+    /// loop drops it, with no frame of ours below.
+    fn deliver(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         if !self.is_of_this_process() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut batch = std::mem::take(&mut *self.taken());
         self.queue.drain(BATCH, &mut batch);
         // One answer that cannot be made an object must not keep the others from their callers.
         let results: Vec<_> = batch.into_iter().map(|completion| self.hand_out(py, completion)).collect();
-        results.into_iter().collect()
+        let gone = sweep::taken_by_loop(py, self.owner);
+        results.into_iter().collect::<PyResult<()>>().map(|()| gone)
     }
 
     /// Blocks until answers are there, for a later `deliver`. False when the queue was closed.

@@ -12,11 +12,11 @@ import sys
 import textwrap
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from conftest import MakeCache, Redis, eventually
-from scrubjay import CacheService, Closed, InvalidKey, InvalidOption
+from scrubjay import CacheService, Closed, InvalidKey, InvalidOption, MemoryCache
 
 
 def both(cache: CacheService, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -379,6 +379,56 @@ def test_a_task_that_only_waits_is_swept_too(make_cache: MakeCache) -> None:
         assert objects_of(dict) <= before + 100
 
     asyncio.run(main())
+
+
+class Dropped:
+    """Notes which thread dropped it."""
+
+    threads: ClassVar[list[int]] = []
+
+    def __del__(self) -> None:
+        self.threads.append(threading.get_ident())
+
+
+def remember(count: int, ttl: float) -> MemoryCache[int, Dropped]:
+    Dropped.threads.clear()
+    kept: MemoryCache[int, Dropped] = MemoryCache(2 * count, ttl)
+    for n in range(count):
+        kept[n] = Dropped()
+    return kept
+
+
+def test_an_event_loop_drops_what_is_dead_itself(make_cache: MakeCache) -> None:
+    async def main() -> MemoryCache[int, Dropped]:
+        await make_cache().aset("attached", 1)
+        kept = remember(2500, ttl=0.1)
+        deadline = time.monotonic() + 10
+        while len(Dropped.threads) < 2500 and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert Dropped.threads == [threading.get_ident()] * 2500
+        return kept
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("state", ["busy", "closed"])
+def test_a_loop_that_does_not_come_is_not_waited_for(make_cache: MakeCache, state: str) -> None:
+    async def main() -> None:
+        await make_cache().aset("attached", 1)
+        if state == "busy":
+            kept = remember(2500, ttl=0.1)
+            eventually(lambda: len(Dropped.threads) == 2500, within=10)
+            del kept
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    if state == "closed":
+        loop.close()
+        kept = remember(2500, ttl=0.1)
+        eventually(lambda: len(Dropped.threads) == 2500, within=10)
+        del kept
+    assert threading.get_ident() not in Dropped.threads
+    loop.close()
 
 
 @pytest.mark.parametrize(("size", "count"), [(100, 60_000), (2000, 8_000)])
