@@ -79,7 +79,8 @@ impl State {
 
     /// How long the thread leaves the work to a loop.
     fn patience(&self) -> Duration {
-        let woken = self.loops.last().filter(|newest| newest.queue.strong_count() > 0).and_then(|newest| newest.woken);
+        let woken =
+            self.loops.last().filter(|newest| newest.queue.strong_count() > 0).and_then(|newest| newest.woken);
         woken.map_or(Duration::ZERO, |woken| GRACE.saturating_sub(woken.elapsed()))
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod template;
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -51,20 +53,21 @@ pub(crate) fn hash(prefix: &[u8], key: &[u8]) -> u64 {
 
 /// The names of one cache in Redis. There is one partition until clusters are supported; their number is
 /// recorded under [`Layout::meta`].
+#[derive(Clone)]
 pub(crate) struct Layout {
-    prefix: String,
+    prefix: Arc<str>,
+    /// What the name of each entry begins with.
+    entries: Arc<[u8]>,
 }
 
 impl Layout {
     pub fn new(prefix: &str) -> Self {
-        Layout { prefix: prefix.to_owned() }
+        Layout { prefix: prefix.into(), entries: format!("sj:{{{prefix}.0}}:e:").into_bytes().into() }
     }
 
     /// Where the entry of `key` is stored: `sj:{prefix.0}:e:key`.
     pub fn entry(&self, key: &[u8]) -> Vec<u8> {
-        let mut name = format!("sj:{{{}.0}}:e:", self.prefix).into_bytes();
-        name.extend_from_slice(key);
-        name
+        [&self.entries[..], key].concat()
     }
 
     /// Where the format and the number of partitions are recorded: `sj:{prefix.m}:meta`.

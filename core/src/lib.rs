@@ -15,6 +15,7 @@ mod redis;
 mod resilience;
 mod stats;
 mod sync;
+mod wire;
 
 pub use cache::{Builder, CacheService, PartialError};
 pub use clock::{Clock, ManualClock};

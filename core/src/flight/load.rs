@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
 use crate::key;
 use crate::options::Ttl;
+use crate::wire::Kick;
 
 /// Where a call of [`Tiers::enter`] stands.
 pub(super) enum Entered {
@@ -143,18 +144,18 @@ impl Tiers {
     /// Asks the shared tier for the keys of `flights`, in one round trip, and ends their probes.
     pub(super) fn probe(&self, flights: Vec<Arc<Flight<Record>>>) {
         let Some(shared) = &self.shared else { return };
-        let me = self.handle();
         let now = self.clock.now_ms();
-        shared.run(async move {
-            // Whatever happens in between, no flight is left without an end.
-            let mut open = Probes { tiers: me, flights };
+        // Whatever happens in between, no flight is left without an end.
+        let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
+        let keys = flights.iter().map(|flight| &*flight.key);
+        let kick = shared.load(keys, move |read| {
             let Some(shared) = &open.tiers.shared else { return };
-            let keys: Vec<&[u8]> = open.flights.iter().map(|flight| &*flight.key).collect();
-            let mut loaded = shared.load(&keys, now).await;
+            let mut loaded = shared.loaded(open.flights.iter().map(|flight| &*flight.key), read, now);
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
                 open.tiers.probed(&flight, loaded);
             }
         });
+        kick.go();
     }
 
     fn probed(&self, flight: &Arc<Flight<Record>>, loaded: Loaded) {
@@ -199,12 +200,15 @@ impl Tiers {
                 return Err(error);
             }
         };
+        let mut kick = Kick::NONE;
         let ended = self.table.end(lease, |key, ended| {
             if !ended.void {
                 let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
-                self.keep(key, &self.lived(stored, ttl.unwrap_or(ended.put.ttl), took), ended.ticket);
+                let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took);
+                kick = self.keep(key, &record, ended.ticket);
             }
         })?;
+        kick.go();
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
         Ok(write_receipt())
     }
@@ -213,11 +217,13 @@ impl Tiers {
     pub fn fail(&self, lease: u64, failure: FetchFailure) -> Result<Option<Payload>> {
         match failure.kind {
             ErrorKind::NotFound => {
+                let mut kick = Kick::NONE;
                 let ended = self.table.end(lease, |key, ended| {
                     if !ended.void {
-                        self.keep(key, &self.negative(), ended.ticket);
+                        kick = self.keep(key, &self.negative(), ended.ticket);
                     }
                 })?;
+                kick.go();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
             }
@@ -254,20 +260,15 @@ impl Tiers {
         Ok(payload)
     }
 
-    /// Stores what a fetch brought, in both tiers. Called under the lock of the key's shard.
-    fn keep(&self, key: &[u8], record: &Record, ticket: u64) {
+    /// Stores what a fetch brought, in both tiers. Called under the lock of the key's shard; what is returned is to be
+    /// done when it is free.
+    fn keep(&self, key: &[u8], record: &Record, ticket: u64) -> Kick {
         self.remember(key, record);
-        if let Some(shared) = &self.shared {
-            let me = self.handle();
-            let records = vec![(key.to_vec(), record.clone())];
-            shared.run(async move {
-                if let Some(shared) = &me.shared {
-                    // A fill that does not come through leaves what was there: nothing that was valid before.
-                    let unwritten = |key: &[u8]| me.table.ticket(key) == ticket;
-                    drop(shared.store(records, &me.clock, unwritten).await);
-                }
-            });
-        }
+        let Some(shared) = &self.shared else { return Kick::NONE };
+        let table = self.table.clone();
+        // A fill that does not come through leaves what was there: nothing that was valid before.
+        let unwritten = move |key: &[u8]| table.ticket(key) == ticket;
+        shared.store(vec![(key.to_vec(), record.clone())], &self.clock, unwritten, drop)
     }
 }
 

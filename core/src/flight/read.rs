@@ -1,7 +1,5 @@
 //! Reads that never load: `get`, `get_many`, and the look into memory alone.
 
-use std::sync::Arc;
-
 use super::record::Record;
 use super::shared::Loaded;
 use super::sink::Reply;
@@ -10,6 +8,7 @@ use crate::error::Result;
 use crate::host::{Answer, Payload, Step};
 use crate::key;
 use crate::memory::Copy;
+use crate::redis::Read;
 
 impl Tiers {
     /// What memory can answer now, alone.
@@ -34,7 +33,7 @@ impl Tiers {
             return Ok(Step::Ready(Answer::Miss));
         }
         let sink = reply.sink("get", None)?;
-        self.read_behind(vec![key.to_vec()], move |mut answers| {
+        self.read_shared(vec![key.to_vec()], move |mut answers| {
             drop(sink.finish(answers.pop().unwrap_or(Answer::Miss)));
         });
         Ok(Step::Pending)
@@ -62,7 +61,7 @@ impl Tiers {
         }
         let sink = reply.sink("get_many", None)?;
         let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-        self.read_behind(missing, move |read| {
+        self.read_shared(missing, move |read| {
             for (index, answer) in indices.into_iter().zip(read) {
                 answers[index] = Some(answer);
             }
@@ -72,23 +71,22 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    /// Reads keys from the shared tier, puts what is fresh into memory, and calls `done` with an answer each.
-    fn read_behind(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+    /// Reads keys in the shared tier, and keeps what it finds in memory.
+    fn read_shared(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
         let Some(shared) = &self.shared else { return };
         let me = self.handle();
         let now = self.clock.now_ms();
         // Taken before the read: a write in between voids them, and what was read is not kept.
         let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
-        shared.run(async move {
-            let answers = me.read_shared(&keys, &tickets, now).await;
-            done(answers);
-        });
+        let names: Vec<Vec<u8>> = keys.clone();
+        let kick = shared
+            .load(names.iter().map(Vec::as_slice), move |read| done(me.keep_read(&keys, &tickets, read, now)));
+        kick.go();
     }
 
-    async fn read_shared(self: Arc<Self>, keys: &[Vec<u8>], tickets: &[u64], now: u64) -> Vec<Answer> {
+    fn keep_read(&self, keys: &[Vec<u8>], tickets: &[u64], read: Result<Read>, now: u64) -> Vec<Answer> {
         let Some(shared) = &self.shared else { return Vec::new() };
-        let names: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let loaded = shared.load(&names, now).await;
+        let loaded = shared.loaded(keys.iter().map(Vec::as_slice), read, now);
         let mut answers = Vec::with_capacity(loaded.len());
         for ((loaded, key), ticket) in loaded.into_iter().zip(keys).zip(tickets) {
             answers.push(match loaded {

@@ -13,8 +13,9 @@ use crate::envelope::{self, Entry, Unreadable};
 use crate::error::Result;
 use crate::key::Layout;
 use crate::options::Options;
-use crate::redis::{Address, Settings, Tier, TlsAndAuth};
+use crate::redis::{Address, Read, Settings, Tier, TlsAndAuth};
 use crate::stats::{BreakerState, Counters};
+use crate::wire::Kick;
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -34,7 +35,7 @@ pub(crate) enum Loaded {
 pub(crate) struct Shared {
     tier: Arc<Tier>,
     layout: Layout,
-    prefix: String,
+    prefix: Arc<str>,
     max_value: usize,
     max_staleness: u64,
     counters: Arc<Counters>,
@@ -66,7 +67,7 @@ impl Shared {
         Ok(Some(Shared {
             tier: Tier::new(address, settings),
             layout,
-            prefix: options.prefix.clone(),
+            prefix: options.prefix.as_str().into(),
             max_value: options.max_value,
             max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
             counters: counters.clone(),
@@ -74,29 +75,39 @@ impl Shared {
         }))
     }
 
-    /// Runs `work` on the runtime of this process. Work is begun in the order in which it is given.
-    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.used.store(true, Ordering::Release);
-        self.tier.run(work);
-    }
-
     /// Whether anything was ever asked of it.
     pub fn is_used(&self) -> bool {
         self.used.load(Ordering::Acquire)
     }
 
-    /// Reads keys in one round trip. `now` is the cache's clock at the call: lives are counted from there, so
-    /// that the time of the read itself never makes a record younger.
-    pub async fn load(&self, keys: &[&[u8]], now: u64) -> Vec<Loaded> {
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.layout.entry(key)).collect();
-        match self.tier.get_many(&names).await {
+    /// Reads keys in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it is
+    /// called once, with no lock held, and what was asked for first leaves first. What is returned is to be done when
+    /// the caller holds no lock.
+    pub fn load<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+        done: impl FnOnce(Result<Read>) + Send + 'static,
+    ) -> Kick {
+        self.used.store(true, Ordering::Release);
+        self.tier.get_many(keys.into_iter().map(|key| self.layout.entry(key)).collect(), done)
+    }
+
+    /// What a read of `keys` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
+    /// time of the read itself never makes a record younger.
+    pub fn loaded<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        read: Result<Read>,
+        now: u64,
+    ) -> Vec<Loaded> {
+        match read {
             // One value for each key, or there is no telling whose they are.
             Ok(read) if read.values.len() == keys.len() => {
-                let found = read.values.into_iter().zip(keys).zip(&names);
+                let found = read.values.into_iter().zip(keys);
                 found
-                    .map(|((bytes, key), name)| match bytes {
+                    .map(|(bytes, key)| match bytes {
                         // An invalidation of this process has not reached it: what stands there is not valid.
-                        Some(_) if self.tier.is_pending(name) => Loaded::Absent,
+                        Some(_) if self.is_pending(key) => Loaded::Absent,
                         Some(bytes) => self.read(key, bytes, read.server_now, now),
                         None => Loaded::Absent,
                     })
@@ -104,9 +115,13 @@ impl Shared {
             }
             _ => {
                 self.counters.l2_errors.add(1);
-                keys.iter().map(|_| Loaded::Unreachable).collect()
+                keys.map(|_| Loaded::Unreachable).collect()
             }
         }
+    }
+
+    fn is_pending(&self, key: &[u8]) -> bool {
+        self.tier.pending() > 0 && self.tier.is_pending(&self.layout.entry(key))
     }
 
     fn read(&self, key: &[u8], bytes: Bytes, server_now: u64, now: u64) -> Loaded {
@@ -149,28 +164,18 @@ impl Shared {
         }
     }
 
-    /// Writes records in one round trip: those that are still wanted when there is a connection. Where that had
-    /// to be waited for, a delete that was asked for later may have gone before.
-    pub async fn store(
+    /// Writes records in one round trip. Where a connection has to be waited for, those that are wanted when it is
+    /// there: a delete that was asked for later may have gone before.
+    pub fn store(
         &self,
         records: Vec<(Vec<u8>, Record)>,
         clock: &Clock,
-        wanted: impl Fn(&[u8]) -> bool,
-    ) -> Result<()> {
-        let stored = self.try_store(records, clock, wanted).await;
-        if stored.is_err() {
-            self.counters.l2_errors.add(1);
-        }
-        stored
-    }
-
-    async fn try_store(
-        &self,
-        records: Vec<(Vec<u8>, Record)>,
-        clock: &Clock,
-        wanted: impl Fn(&[u8]) -> bool,
-    ) -> Result<()> {
-        let entries = |server_now: u64| {
+        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) -> Kick {
+        self.used.store(true, Ordering::Release);
+        let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
+        let entries = move |server_now: u64, waited: bool| {
             // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
             let now = clock.now_ms();
             let entry = |(key, record): (Vec<u8>, Record)| {
@@ -185,40 +190,45 @@ impl Shared {
                     payload: record.bytes,
                     ..Entry::default()
                 };
-                let bytes = envelope::encode(&entry, self.prefix.as_bytes(), &key);
-                (self.layout.entry(&key), Bytes::from(bytes), Duration::from_millis(life))
+                let bytes = envelope::encode(&entry, prefix.as_bytes(), &key);
+                (layout.entry(&key), Bytes::from(bytes), Duration::from_millis(life))
             };
-            records.into_iter().filter(|(key, _)| wanted(key)).map(entry).collect()
+            records.into_iter().filter(|(key, _)| !waited || wanted(key)).map(entry).collect()
         };
-        self.tier.set_many(entries).await
+        let counters = self.counters.clone();
+        self.tier.set_many(entries, move |stored| {
+            if stored.is_err() {
+                counters.l2_errors.add(1);
+            }
+            done(stored);
+        })
     }
 
-    /// Deletes keys in one round trip. Where that fails they are queued and retried until they land; then the
-    /// answer is true.
-    pub async fn invalidate(&self, keys: &[Vec<u8>]) -> bool {
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.layout.entry(key)).collect();
-        if self.tier.delete_many(&names).await.is_ok() {
-            return false;
-        }
-        self.counters.l2_errors.add(1);
-        self.queue_invalidations(names);
-        true
+    /// Deletes keys in one round trip. Where that fails they are queued and retried until they land; then `done` gets
+    /// true.
+    pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(bool) + Send + 'static) -> Kick {
+        self.used.store(true, Ordering::Release);
+        let names: Arc<[Vec<u8>]> = keys.iter().map(|key| self.layout.entry(key)).collect();
+        let (tier, counters) = (self.tier.clone(), self.counters.clone());
+        self.tier.delete_many(names.clone(), move |deleted| {
+            if deleted.is_err() {
+                counters.l2_errors.add(1);
+                names.iter().for_each(|name| tier.queue_invalidation(name.clone()));
+            }
+            done(deleted.is_err());
+        })
     }
 
     /// Queues the invalidation of keys whose write did not come through.
     pub fn invalidate_later(&self, keys: impl IntoIterator<Item = Vec<u8>>) {
-        let names: Vec<Vec<u8>> = keys.into_iter().map(|key| self.layout.entry(&key)).collect();
-        self.queue_invalidations(names);
-    }
-
-    fn queue_invalidations(&self, names: Vec<Vec<u8>>) {
-        for name in names {
-            self.tier.queue_invalidation(name);
+        for key in keys {
+            self.tier.queue_invalidation(self.layout.entry(&key));
         }
     }
 
     /// Deletes every entry of the namespace; true where that is left to do.
     pub async fn clear(&self) -> bool {
+        self.used.store(true, Ordering::Release);
         if self.tier.clear().await.is_ok() {
             return false;
         }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{Record, admit, jittered, millis};
-use super::shared::capped;
+use super::shared::{Shared, capped};
 use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
+use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value, process};
 use crate::key;
+use crate::wire::Kick;
 
 impl Tiers {
     /// Stores one value: `Done`.
@@ -28,10 +29,11 @@ impl Tiers {
             return Ok(done(false));
         };
         let sink = reply.sink("set", None)?;
-        self.table.write(key, || {
+        let kick = self.table.write(key, || {
             self.remember(key, &record);
-            shared.run(self.handle().store_behind(vec![(key.to_vec(), record)], sink));
+            self.store_shared(shared, vec![(key.to_vec(), record)], sink)
         });
+        kick.go();
         Ok(Step::Pending)
     }
 
@@ -49,7 +51,7 @@ impl Tiers {
         match &self.shared {
             Some(shared) if !records.is_empty() => {
                 let sink = reply.sink("set_many", None)?;
-                shared.run(self.handle().store_behind(records, sink));
+                self.store_shared(shared, records, sink).go();
                 Ok(Step::Pending)
             }
             _ => Ok(done(false)),
@@ -77,7 +79,13 @@ impl Tiers {
         let sink = reply.sink(operation, None)?;
         let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
         keys.iter().for_each(|key| self.drop_locally(key));
-        shared.run(self.handle().delete_behind(owned, sink));
+        let me = self.handle();
+        let names = owned.clone();
+        let kick = shared.invalidate(&names, move |pending| {
+            owned.iter().for_each(|key| me.drop_locally(key));
+            drop(sink.finish(Answer::Done(receipt(pending))));
+        });
+        kick.go();
         Ok(Step::Pending)
     }
 
@@ -86,9 +94,11 @@ impl Tiers {
         self.check_open("clear")?;
         self.counters.invalidations.add(1);
         self.clear_locally();
-        let Some(shared) = &self.shared else { return Ok(done(false)) };
+        if self.shared.is_none() {
+            return Ok(done(false));
+        }
         let sink = reply.sink("clear", None)?;
-        shared.run(self.handle().clear_behind(sink));
+        process().runtime().spawn(self.handle().clear_behind(sink));
         Ok(Step::Pending)
     }
 
@@ -104,21 +114,22 @@ impl Tiers {
         });
     }
 
-    async fn store_behind(self: Arc<Self>, records: Vec<(Vec<u8>, Record)>, sink: Arc<dyn Sink>) {
-        let Some(shared) = &self.shared else { return };
+    fn store_shared(&self, shared: &Shared, records: Vec<(Vec<u8>, Record)>, sink: Arc<dyn Sink>) -> Kick {
+        let me = self.handle();
         let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
-        let failed = shared.store(records, &self.clock, |_| true).await.is_err();
-        if failed {
-            shared.invalidate_later(keys);
-        }
-        drop(sink.finish(Answer::Done(receipt(failed))));
-    }
-
-    async fn delete_behind(self: Arc<Self>, keys: Vec<Vec<u8>>, sink: Arc<dyn Sink>) {
-        let Some(shared) = &self.shared else { return };
-        let pending = shared.invalidate(&keys).await;
-        keys.iter().for_each(|key| self.drop_locally(key));
-        drop(sink.finish(Answer::Done(receipt(pending))));
+        shared.store(
+            records,
+            &self.clock,
+            |_| true,
+            move |stored| {
+                if stored.is_err()
+                    && let Some(shared) = &me.shared
+                {
+                    shared.invalidate_later(keys);
+                }
+                drop(sink.finish(Answer::Done(receipt(stored.is_err()))));
+            },
+        )
     }
 
     async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {

@@ -1,43 +1,39 @@
 //! The commands of the tier, and what their replies say. Replies are not trusted: what is no answer to the question
 //! is told from an answer.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use redis::{Pipeline, Value, cmd};
 
-use super::connection::Batch;
-use super::trouble::{OVERSIZED, Trouble};
+use super::tier::Write;
+use super::trouble::Trouble;
+use crate::wire::{Outbound, Replies, Reply};
 
-/// Keys of one command, and commands of one pipeline.
+/// Keys of one command.
 pub(super) const MANY: usize = 1000;
-/// A pipeline is handed over when it holds so many bytes of values.
-const PIPELINE_BYTES: usize = 1 << 20;
 
 /// Reads keys: `GET`, or `MGET` for more than one.
-pub(super) fn get(keys: &[Vec<u8>]) -> Vec<Batch> {
+pub(super) fn get(keys: &[Vec<u8>], to: &mut Outbound) {
     if let [key] = keys {
-        let mut get = cmd("GET");
-        get.arg(key);
-        return vec![Batch::One(get)];
+        return to.command(&[b"GET", key]);
     }
-    keys.chunks(MANY)
-        .map(|keys| {
-            let mut get = cmd("MGET");
-            get.arg(keys);
-            Batch::One(get)
-        })
-        .collect()
+    for keys in keys.chunks(MANY) {
+        with_keys(b"MGET", keys.len(), keys.iter().map(Vec::as_slice), to);
+    }
+}
+
+fn with_keys<'a>(name: &[u8], count: usize, keys: impl Iterator<Item = &'a [u8]>, to: &mut Outbound) {
+    to.begin(1 + count);
+    to.part(name);
+    keys.for_each(|key| to.part(key));
 }
 
 /// The values that [`get`] of `count` keys brought.
-pub(super) fn values(replies: Vec<Value>, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
+pub(super) fn values(replies: Replies, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
     let values: Vec<Option<Bytes>> = if count == 1 {
         replies.into_iter().map(value).collect::<Result<_, _>>()?
     } else {
         let mut values = Vec::with_capacity(count);
         for reply in replies {
-            let Value::Array(some) = reply else { return Err(unexpected(&reply)) };
+            let Reply::List(some) = reply else { return Err((&reply).into()) };
             for one in some {
                 values.push(value(one)?);
             }
@@ -47,132 +43,118 @@ pub(super) fn values(replies: Vec<Value>, count: usize) -> Result<Vec<Option<Byt
     if values.len() == count { Ok(values) } else { Err(Trouble::Unexpected) }
 }
 
-fn value(reply: Value) -> Result<Option<Bytes>, Trouble> {
+fn value(reply: Reply) -> Result<Option<Bytes>, Trouble> {
     match reply {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => Ok(Some(bytes.into())),
+        Reply::Nothing => Ok(None),
+        Reply::Value(bytes) => Ok(Some(bytes)),
         // Too large to be let in. No bytes at all are no entry either, and counted as such.
-        Value::ServerError(error) if error.code() == OVERSIZED => Ok(Some(Bytes::new())),
-        other => Err(unexpected(&other)),
+        Reply::TooLarge => Ok(Some(Bytes::new())),
+        other => Err((&other).into()),
     }
 }
 
 /// Stores entries, each for its life.
-pub(super) fn set(entries: &[(Vec<u8>, Bytes, Duration)]) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    let mut pipeline = Pipeline::new();
-    let mut bytes = 0;
+pub(super) fn set(entries: &[Write], to: &mut Outbound) {
     for (key, value, life) in entries {
         // 1 ms at least: 0 is an error there, and a life in whole ms never too long.
         let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX >> 2).max(1);
-        pipeline.cmd("SET").arg(key).arg(&value[..]).arg("PX").arg(life);
-        bytes += value.len();
-        if pipeline.len() == MANY || bytes >= PIPELINE_BYTES {
-            batches.push(Batch::Many(std::mem::take(&mut pipeline)));
-            bytes = 0;
-        }
+        to.begin(5);
+        to.part(b"SET");
+        to.part(key);
+        to.shared(value);
+        to.part(b"PX");
+        to.number(life);
     }
-    if !pipeline.is_empty() {
-        batches.push(Batch::Many(pipeline));
-    }
-    batches
 }
 
 /// Checks that every reply is `OK`.
-pub(super) fn all_stored(replies: &[Value]) -> Result<(), Trouble> {
+pub(super) fn all_stored(replies: &Replies) -> Result<(), Trouble> {
     replies.iter().try_for_each(|reply| match reply {
-        Value::Okay => Ok(()),
-        other => Err(unexpected(other)),
+        Reply::Okay => Ok(()),
+        other => Err(other.into()),
     })
 }
 
 /// Deletes keys, whose memory the server frees behind.
-pub(super) fn unlink<'a>(keys: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<Batch> {
+pub(super) fn unlink<'a>(keys: impl IntoIterator<Item = &'a Vec<u8>>, to: &mut Outbound) {
     let keys: Vec<&Vec<u8>> = keys.into_iter().collect();
-    keys.chunks(MANY)
-        .map(|keys| {
-            let mut unlink = cmd("UNLINK");
-            unlink.arg(keys);
-            Batch::One(unlink)
-        })
-        .collect()
+    for keys in keys.chunks(MANY) {
+        with_keys(b"UNLINK", keys.len(), keys.iter().map(|key| key.as_slice()), to);
+    }
 }
 
 /// Checks that every reply is a number of deleted keys.
-pub(super) fn all_deleted(replies: &[Value]) -> Result<(), Trouble> {
+pub(super) fn all_deleted(replies: &Replies) -> Result<(), Trouble> {
     replies.iter().try_for_each(|reply| match reply {
-        Value::Int(_) => Ok(()),
-        other => Err(unexpected(other)),
+        Reply::Number(_) => Ok(()),
+        other => Err(other.into()),
     })
 }
 
 /// Looks for some more keys of a pattern. The first cursor, and that after the last look, is `0`.
-pub(super) fn scan(cursor: &[u8], pattern: &[u8]) -> Vec<Batch> {
-    let mut scan = cmd("SCAN");
-    scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(MANY);
-    vec![Batch::One(scan)]
+pub(super) fn scan(cursor: &[u8], pattern: &[u8], to: &mut Outbound) {
+    to.command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", MANY.to_string().as_bytes()]);
 }
 
 /// The next cursor, and the keys that [`scan`] found.
-pub(super) fn scanned(mut replies: Vec<Value>) -> Result<(Vec<u8>, Vec<Vec<u8>>), Trouble> {
-    let reply = replies.pop().ok_or(Trouble::Unexpected)?;
-    let Value::Array(parts) = reply else { return Err(unexpected(&reply)) };
-    let Ok([Value::BulkString(cursor), Value::Array(found)]) = <[Value; 2]>::try_from(parts) else {
+pub(super) fn scanned(replies: Replies) -> Result<(Vec<u8>, Vec<Vec<u8>>), Trouble> {
+    let reply = replies.one().ok_or(Trouble::Unexpected)?;
+    let Reply::List(parts) = reply else { return Err((&reply).into()) };
+    let Ok([Reply::Value(cursor), Reply::List(found)]) = <[Reply; 2]>::try_from(parts) else {
         return Err(Trouble::Unexpected);
     };
-    let bytes = |value| match value {
-        Value::BulkString(bytes) => Ok(bytes),
+    let bytes = |reply| match reply {
+        Reply::Value(bytes) => Ok(bytes.to_vec()),
         _ => Err(Trouble::Unexpected),
     };
-    Ok((cursor, found.into_iter().map(bytes).collect::<Result<_, _>>()?))
-}
-
-fn unexpected(reply: &Value) -> Trouble {
-    match reply {
-        Value::ServerError(error) => error.into(),
-        _ => Trouble::Unexpected,
-    }
+    Ok((cursor.to_vec(), found.into_iter().map(bytes).collect::<Result<_, _>>()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bulk(text: &str) -> Value {
-        Value::BulkString(text.as_bytes().to_vec())
+    fn value(text: &str) -> Reply {
+        Reply::Value(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn replies(replies: Vec<Reply>) -> Replies {
+        replies.into_iter().collect()
     }
 
     #[test]
     fn what_is_no_list_of_values_is_out_of_step() {
-        for (replies, count) in [
+        for (wrong, count) in [
             (vec![], 1),
-            (vec![Value::Okay], 1),
-            (vec![Value::Int(1)], 1),
-            (vec![bulk("a"), bulk("b")], 1),
-            (vec![bulk("a")], 2),
-            (vec![Value::Array(vec![bulk("a")])], 2),
-            (vec![Value::Array(vec![bulk("a"), Value::Int(2)])], 2),
+            (vec![Reply::Okay], 1),
+            (vec![Reply::Number(1)], 1),
+            (vec![value("a"), value("b")], 1),
+            (vec![value("a")], 2),
+            (vec![Reply::List(vec![value("a")])], 2),
+            (vec![Reply::List(vec![value("a"), Reply::Number(2)])], 2),
         ] {
-            assert_eq!(values(replies.clone(), count), Err(Trouble::Unexpected), "{replies:?}");
+            assert_eq!(values(replies(wrong.clone()), count), Err(Trouble::Unexpected), "{wrong:?}");
         }
-        let many = vec![Value::Array(vec![bulk("a"), Value::Nil])];
+        let many = replies(vec![Reply::List(vec![value("a"), Reply::Nothing])]);
         assert_eq!(values(many, 2), Ok(vec![Some(Bytes::from("a")), None]));
     }
 
     #[test]
     fn a_scan_ends_only_by_its_cursor() {
-        let reply = vec![Value::Array(vec![bulk("17"), Value::Array(vec![bulk("k")])])];
-        assert_eq!(scanned(reply), Ok((b"17".to_vec(), vec![b"k".to_vec()])));
-        for wrong in [vec![], vec![Value::Okay], vec![Value::Array(vec![bulk("0")])]] {
-            assert_eq!(scanned(wrong), Err(Trouble::Unexpected));
+        let reply = vec![Reply::List(vec![value("17"), Reply::List(vec![value("k")])])];
+        assert_eq!(scanned(replies(reply)), Ok((b"17".to_vec(), vec![b"k".to_vec()])));
+        for wrong in [vec![], vec![Reply::Okay], vec![Reply::List(vec![value("0")])]] {
+            assert_eq!(scanned(replies(wrong)), Err(Trouble::Unexpected));
         }
     }
 
     #[test]
-    fn large_writes_leave_in_several_pipelines() {
-        let entry = |bytes: usize| (b"k".to_vec(), Bytes::from(vec![0; bytes]), Duration::from_secs(1));
-        assert_eq!(set(&vec![entry(1); 2500]).len(), 3);
-        assert_eq!(set(&vec![entry(600 << 10); 4]).len(), 2);
-        assert!(set(&[]).is_empty());
+    fn many_keys_go_into_several_commands() {
+        let keys: Vec<Vec<u8>> = (0..2500).map(|n: u32| n.to_string().into_bytes()).collect();
+        for (ask, commands) in [(get as fn(&[Vec<u8>], &mut Outbound), 3), (|keys, to| unlink(keys, to), 3)] {
+            let mut to = Outbound::default();
+            ask(&keys, &mut to);
+            assert_eq!(to.commands(), commands);
+        }
     }
 }

@@ -1,43 +1,25 @@
 //! One connection: its commands, its server's clock, and whether it still answers.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, Value};
-use tokio::sync::SemaphorePermit;
-use tokio::task::{AbortHandle, JoinHandle, unconstrained};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::address::Address;
 use super::handshake::{self, Greeting, Identity, Predecessor};
 use super::net;
-use super::reply_guard::{ReplyGuard, Traffic};
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
+use crate::host::process;
+use crate::wire::{Failure, Kick, Line, Outbound, Replies, Reply, drive};
 
-/// Room for messages on their way to the socket: more than operations are let in, so that handing one over never
-/// waits, and the order in which they are handed over is the order in which they leave.
-const QUEUE: usize = 1 << 16;
 /// So many timeouts without a byte from the server between them end the connection.
 const STRIKES: u32 = 2;
+/// The deadline of what is waited for otherwise.
+const NEVER: u64 = u64::MAX;
 
-/// Leave to hand commands over before anybody else does.
-pub(super) type Turn<'a> = SemaphorePermit<'a>;
-
-/// One command, or many that are answered one by one.
-pub(super) enum Batch {
-    One(Cmd),
-    Many(Pipeline),
-}
-
-/// The socket, and the task that drives it.
-pub(super) struct Wire {
-    handle: MultiplexedConnection,
-    driver: AbortHandle,
-}
+/// Requests on a connection, for those that wait in a task.
+pub(super) struct Wire(Arc<Line>);
 
 /// A connection after its handshake.
 pub(super) struct Connection {
@@ -47,14 +29,13 @@ pub(super) struct Connection {
     /// Invalidations up to this position in the queue may be overtaken by what was sent on an earlier
     /// connection: see `pending`.
     pub uncertain: u64,
-    traffic: Traffic,
     strikes: Mutex<Strikes>,
 }
 
 #[derive(Default)]
 struct Strikes {
     count: u32,
-    traffic: u64,
+    received: u64,
 }
 
 impl Connection {
@@ -67,28 +48,29 @@ impl Connection {
         predecessor: &Predecessor,
         queued: impl FnOnce() -> u64,
     ) -> Result<(Connection, JoinHandle<()>), Trouble> {
-        let stream = net::connect(address).await?;
-        let traffic = Traffic::default();
-        let stream = ReplyGuard::new(stream, max_entry, traffic.clone());
-        // Login, time and format are ours; the library is left nothing to say.
-        let quiet = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
-        let (handle, driver) = MultiplexedConnection::new_with_config(&quiet, stream, config).await?;
-        let driver = tokio::spawn(driver);
-        let wire = Wire { handle, driver: driver.abort_handle() };
+        let line = Line::new(net::connect(address).await?, max_entry);
+        let driver = tokio::spawn(drive(line.clone()));
+        let wire = Wire(line);
         let Greeting { time, identity, predecessor_ended } =
             handshake::greet(&wire, address, meta_key, predecessor).await?;
         let uncertain = if predecessor_ended { 0 } else { queued() };
-        Ok((Connection { wire, time, identity, uncertain, traffic, strikes: Mutex::default() }, driver))
+        Ok((Connection { wire, time, identity, uncertain, strikes: Mutex::default() }, driver))
     }
 
-    /// Hands `batches` over in one go, lets the next one have its turn, and waits for the replies: one list for
-    /// all commands, errors of the server among them.
-    pub async fn exchange(&self, batches: Vec<Batch>, turn: Option<Turn<'_>>) -> Result<Vec<Value>, Trouble> {
-        self.wire.exchange(batches, turn).await
+    /// Queues the commands that `encode` adds; `done` gets their replies, errors of the server among them, or what
+    /// went wrong by `deadline` (ms since boot). It is called on another thread, or later on this one.
+    pub fn submit(
+        &self,
+        deadline: u64,
+        encode: impl FnOnce(&mut Outbound),
+        done: impl FnOnce(Result<Replies, Trouble>) + Send + 'static,
+    ) -> Kick {
+        self.wire.submit(deadline, encode, done)
+    }
+
+    /// The replies to the commands that `encode` adds.
+    pub async fn exchange(&self, encode: impl FnOnce(&mut Outbound)) -> Result<Replies, Trouble> {
+        self.wire.many(encode).await
     }
 
     /// Asks the server's time anew.
@@ -99,10 +81,10 @@ impl Connection {
     /// Notes that an operation got no answer in time. Returns whether the connection is to be given up: it had
     /// two of those, and not a byte came in between.
     pub fn strike(&self) -> bool {
-        let traffic = self.traffic.load(Ordering::Relaxed);
+        let received = self.wire.0.received();
         let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
-        if strikes.traffic != traffic {
-            *strikes = Strikes { count: 0, traffic };
+        if strikes.received != received {
+            *strikes = Strikes { count: 0, received };
         }
         strikes.count += 1;
         strikes.count >= STRIKES
@@ -115,81 +97,49 @@ impl Connection {
 
     /// Ends it now; what waits for replies fails.
     pub fn cut(&self) {
-        self.wire.driver.abort();
+        self.wire.cut();
     }
 }
 
 impl Wire {
     /// The reply to one command, which may be an error of the server.
-    pub async fn one(&self, command: Cmd) -> Result<Value, Trouble> {
-        self.exchange(vec![Batch::One(command)], None).await?.pop().ok_or(Trouble::Unexpected)
+    pub async fn one(&self, parts: &[&[u8]]) -> Result<Reply, Trouble> {
+        self.many(|commands| commands.command(parts)).await?.one().ok_or(Trouble::Unexpected)
     }
 
-    /// The replies to many commands.
-    pub async fn many(&self, commands: Pipeline) -> Result<Vec<Value>, Trouble> {
-        self.exchange(vec![Batch::Many(commands)], None).await
+    /// The replies to the commands that `encode` adds.
+    pub async fn many(&self, encode: impl FnOnce(&mut Outbound)) -> Result<Replies, Trouble> {
+        let (sender, receiver) = oneshot::channel();
+        // Who asked may have gone.
+        self.submit(NEVER, encode, move |outcome| drop(sender.send(outcome))).go();
+        receiver.await.unwrap_or_else(|_| Err(Trouble::lost("it was closed")))
     }
 
-    async fn exchange(&self, batches: Vec<Batch>, turn: Option<Turn<'_>>) -> Result<Vec<Value>, Trouble> {
-        let mut sent: Vec<Sent> = batches.into_iter().map(|batch| Sent::new(self.send(batch))).collect();
-        // The first poll hands a batch over. It must not be put off by the scheduler's budget.
-        unconstrained(poll_fn(|cx| {
-            for sent in &mut sent {
-                if let Sent::Waiting(reply) = sent
-                    && let Poll::Ready(done) = reply.as_mut().poll(cx)
-                {
-                    *sent = Sent::Done(done);
-                }
-            }
-            Poll::Ready(())
-        }))
-        .await;
-        drop(turn);
-        let mut replies = Vec::new();
-        for sent in sent {
-            let mut some = match sent {
-                Sent::Done(done) => done?,
-                Sent::Waiting(reply) => reply.await?,
-            };
-            if replies.is_empty() {
-                replies = some;
-            } else {
-                replies.append(&mut some);
-            }
-        }
-        Ok(replies)
+    fn submit(
+        &self,
+        deadline: u64,
+        encode: impl FnOnce(&mut Outbound),
+        done: impl FnOnce(Result<Replies, Trouble>) + Send + 'static,
+    ) -> Kick {
+        let done = Box::new(move |outcome: Result<Replies, Failure>| done(outcome.map_err(Trouble::from)));
+        self.0.submit(deadline, encode, done).unwrap_or_else(|(done, failure)| {
+            later(move || done(Err(failure)));
+            Kick::NONE
+        })
     }
 
-    fn send(&self, batch: Batch) -> impl Future<Output = Result<Vec<Value>, Trouble>> + Send + 'static {
-        let mut handle = self.handle.clone();
-        async move {
-            match batch {
-                Batch::One(command) => Ok(vec![handle.send_packed_command(&command).await?]),
-                Batch::Many(commands) => {
-                    let count = commands.len();
-                    let replies = handle.send_packed_commands(&commands, 0, count).await?;
-                    if replies.len() == count { Ok(replies) } else { Err(Trouble::Unexpected) }
-                }
-            }
-        }
+    fn cut(&self) {
+        self.0.end(&Failure::Ended("it was given up".into()));
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.cut();
     }
 }
 
-type Replies = Result<Vec<Value>, Trouble>;
-
-enum Sent {
-    Waiting(Pin<Box<dyn Future<Output = Replies> + Send>>),
-    Done(Replies),
-}
-
-impl Sent {
-    fn new(reply: impl Future<Output = Replies> + Send + 'static) -> Self {
-        Sent::Waiting(Box::pin(reply))
-    }
+/// Calls back from a task: the caller may hold locks.
+pub(super) fn later(call: impl FnOnce() + Send + 'static) {
+    process().runtime().spawn(async move { call() });
 }

@@ -1,13 +1,12 @@
 //! What a new connection says before anybody uses it: who we are, what time it is there, and whether the
 //! namespace is of a kind that we know.
 
-use redis::{Cmd, Pipeline, Value, cmd};
-
 use super::address::Address;
 use super::connection::Wire;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
+use crate::wire::Reply;
 
 /// The format of entries and the number of partitions that this release knows.
 const FORMAT: &str = "format=1 partitions=1";
@@ -48,7 +47,7 @@ pub(super) async fn greet(
 ) -> Result<Greeting, Trouble> {
     let identity = log_in(wire, address).await?;
     let sent = boottime_ms();
-    let time = wire.one(cmd("TIME")).await?;
+    let time = wire.one(&[b"TIME"]).await?;
     let time = ServerTime::new(&time, sent, boottime_ms())?;
     check_format(wire, meta_key).await?;
     let predecessor_ended = match predecessor {
@@ -62,71 +61,71 @@ pub(super) async fn greet(
 /// Asks the server's time anew.
 pub(super) async fn refresh(wire: &Wire, time: &ServerTime) -> Result<(), Trouble> {
     let sent = boottime_ms();
-    let reply = wire.one(cmd("TIME")).await?;
+    let reply = wire.one(&[b"TIME"]).await?;
     time.observe(&reply, sent, boottime_ms())
 }
 
 async fn log_in(wire: &Wire, address: &Address) -> Result<Option<Identity>, Trouble> {
-    let mut commands = Pipeline::new();
     let mut needed = 0;
-    if let Some(password) = &address.password {
-        let mut auth = cmd("AUTH");
-        if let Some(username) = &address.username {
-            auth.arg(username);
+    let replies = wire.many(|commands| {
+        if let Some(password) = &address.password {
+            match &address.username {
+                Some(username) => commands.command(&[b"AUTH", username.as_bytes(), password.as_bytes()]),
+                None => commands.command(&[b"AUTH", password.as_bytes()]),
+            }
+            needed += 1;
         }
-        auth.arg(password);
-        commands.add_command(auth);
-        needed += 1;
-    }
-    if address.database != 0 {
-        commands.cmd("SELECT").arg(address.database);
-        needed += 1;
-    }
-    // For whoever looks at the server. Neither is needed, and not everybody may do it.
-    commands.cmd("CLIENT").arg("SETNAME").arg("scrubjay");
-    commands.cmd("CLIENT").arg("INFO");
-    let replies = wire.many(commands).await?;
+        if address.database != 0 {
+            commands.command(&[b"SELECT", address.database.to_string().as_bytes()]);
+            needed += 1;
+        }
+        // For whoever looks at the server. Neither is needed, and not everybody may do it.
+        commands.command(&[b"CLIENT", b"SETNAME", b"scrubjay"]);
+        commands.command(&[b"CLIENT", b"INFO"]);
+    });
+    let replies: Vec<Reply> = replies.await?.into_iter().collect();
     for reply in replies.iter().take(needed) {
         match reply {
-            Value::Okay => {}
-            Value::ServerError(error) => {
-                // "ERR …" would tell nothing: the login, or the database, was refused.
-                return Err(match Trouble::from(error) {
+            Reply::Okay => {}
+            // "ERR …" would tell nothing: the login, or the database, was refused.
+            reply => {
+                return Err(match Trouble::from(reply) {
                     Trouble::Server(code) if code.is("ERR") => Trouble::lost("login or database was refused"),
                     trouble => trouble,
                 });
             }
-            _ => return Err(Trouble::Unexpected),
         }
     }
     Ok(match replies.last() {
-        Some(Value::BulkString(info)) => Identity::parse(info),
+        Some(Reply::Value(info)) => Identity::parse(info),
         _ => None,
     })
 }
 
 /// Records what kind of namespace this is, or reads what another process has recorded.
 async fn check_format(wire: &Wire, meta_key: &[u8]) -> Result<(), Trouble> {
-    let mut commands = Pipeline::new();
-    commands.cmd("SET").arg(meta_key).arg(FORMAT).arg("NX");
-    commands.cmd("GET").arg(meta_key);
-    let replies = wire.many(commands).await?;
+    let replies = wire.many(|commands| {
+        commands.command(&[b"SET", meta_key, FORMAT.as_bytes(), b"NX"]);
+        commands.command(&[b"GET", meta_key]);
+    });
+    let replies: Vec<Reply> = replies.await?.into_iter().collect();
     let [set, get] = replies.as_slice() else { return Err(Trouble::Unexpected) };
     for reply in [set, get] {
-        if let Value::ServerError(error) = reply {
-            let trouble = Trouble::from(error);
+        if reply.code().is_some() {
+            let trouble = Trouble::from(reply);
             if trouble.counts() {
                 return Err(trouble);
             }
         }
     }
     match get {
-        Value::BulkString(recorded) if is_known(recorded) => Ok(()),
-        Value::BulkString(_) => Err(unknown_format()),
-        Value::ServerError(error) if error.code() == "WRONGTYPE" => Err(unknown_format()),
+        Reply::Value(recorded) if is_known(recorded) => Ok(()),
+        // Longer than anything we record, or of another kind.
+        Reply::Value(_) | Reply::TooLarge => Err(unknown_format()),
+        reply if reply.code() == Some("WRONGTYPE") => Err(unknown_format()),
         // A user who may not look, or a server that had no room to keep it: the entries themselves say what
         // they are.
-        Value::ServerError(_) | Value::Nil => Ok(()),
+        Reply::Error(_) | Reply::Nothing => Ok(()),
         _ => Err(Trouble::Unexpected),
     }
 }
@@ -148,10 +147,9 @@ fn is_known(recorded: &[u8]) -> bool {
 /// must not be carried out after what we send here. Both its number and its address must match, so that no
 /// other connection is meant, after a restart of the server either.
 async fn end(wire: &Wire, identity: &Identity) -> Result<bool, Trouble> {
-    let mut kill: Cmd = cmd("CLIENT");
-    kill.arg("KILL").arg("ID").arg(&identity.id).arg("ADDR").arg(&identity.address);
-    match wire.one(kill).await? {
-        Value::Int(_) => Ok(true),
+    let kill: [&[u8]; 6] = [b"CLIENT", b"KILL", b"ID", &identity.id, b"ADDR", &identity.address];
+    match wire.one(&kill).await? {
+        Reply::Number(_) => Ok(true),
         // Not everybody may do it.
         _ => Ok(false),
     }

@@ -5,21 +5,26 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::commands;
 use super::connection::Connection;
+use super::link::Turn;
+use super::pending::Due;
 use super::tier::{Tier, soon};
 use super::trouble::Trouble;
+use crate::clock::boottime_ms;
 use crate::host::process;
 use crate::resilience::Backoff;
+use crate::wire::{Kick, Outbound, Replies};
 
 /// Keys that are deleted in one step.
 const STEP_KEYS: usize = 10 * commands::MANY;
 /// The time for one reply, at least. Nobody waits for it, so it may be longer than that of an operation.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a wait for a connection is, before it begins anew.
-const WAIT: Duration = Duration::from_secs(60);
+/// How long a wait for a connection is, in milliseconds, before it begins anew.
+const WAIT: u64 = 60_000;
 
 /// Starts the task, unless it runs.
 pub(super) fn start(tier: &Tier, me: &Weak<Tier>) {
@@ -52,31 +57,60 @@ async fn land(tier: Weak<Tier>) {
 /// Lands some of what is due, once there is a connection.
 async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
     let patience = PATIENCE.max(tier.l2_timeout);
-    let deadline = Instant::now() + WAIT;
-    // Without a turn: operations of users do not queue up behind this wait.
+    let deadline = boottime_ms() + WAIT;
     let connection = tier.link.up(deadline).await?;
     if tier.pending.due_clear().is_some() {
-        let outcome = tier.sweep(&connection, None, patience, || true).await;
+        let outcome = tier.sweep(&connection, patience, || true).await;
         return judged(tier, &connection, outcome);
     }
     let mut changed = std::pin::pin!(tier.pending.changed());
     changed.as_mut().enable();
-    let (connection, turn) = tier.link.turn(deadline).await?;
-    // Looked at in our turn: a write of such a key leaves before or after this deletion, and is known here.
-    let due = tier.pending.due(STEP_KEYS);
-    if due.is_empty() {
+    let Some(Sent { connection, due, replies }) = send_due(tier, deadline).await? else {
         // Only keys whose new values are on their way.
-        drop(turn);
         changed.await;
         return Ok(());
-    }
-    let unlink = commands::unlink(due.iter().map(|(key, _)| key));
-    let replies = soon(patience, connection.exchange(unlink, Some(turn))).await;
+    };
+    let replies = soon(patience, async { replies.await.unwrap_or(Err(Trouble::Closed)) }).await;
     let outcome = replies.and_then(|replies| commands::all_deleted(&replies));
     if outcome.is_ok() {
         tier.pending.landed(&due);
     }
     judged(tier, &connection, outcome)
+}
+
+/// Deletions on their way.
+struct Sent {
+    connection: Arc<Connection>,
+    due: Vec<Due>,
+    replies: oneshot::Receiver<Result<Replies, Trouble>>,
+}
+
+/// Sends the deletions that are due; none where there are none.
+async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Trouble> {
+    let (sender, sent) = oneshot::channel();
+    let pending = tier.pending.clone();
+    let job = move |turn: Result<Turn<'_>, Trouble>| {
+        let connection = match turn {
+            Ok(turn) => turn.connection,
+            Err(why) => {
+                drop(sender.send(Err(why)));
+                return Kick::NONE;
+            }
+        };
+        // Looked at in our turn: a write of such a key leaves before or after this deletion, and is known here.
+        let due = pending.due(STEP_KEYS);
+        if due.is_empty() {
+            drop(sender.send(Ok(None)));
+            return Kick::NONE;
+        }
+        let (done, replies) = oneshot::channel();
+        let encode = |to: &mut Outbound| commands::unlink(due.iter().map(|(key, _)| key), to);
+        let kick = connection.submit(u64::MAX, encode, move |outcome| drop(done.send(outcome)));
+        drop(sender.send(Ok(Some(Sent { connection: connection.clone(), due, replies }))));
+        kick
+    };
+    tier.link.submit(deadline, job).go();
+    sent.await.unwrap_or(Err(Trouble::Closed))
 }
 
 /// What an outcome means for connection and breaker: a failure here opens nothing, a success closes it.

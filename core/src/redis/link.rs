@@ -8,24 +8,30 @@
 //!                                +--------------------------------------------------------------------------+
 //! ```
 //!
+//! **Order.** Jobs are done in the order of [`Link::submit`]: at once, on the caller's thread, while the connection is
+//! up; otherwise when it is, by the supervisor, those that waited first. One lock, of the gate, sees to that. A job that
+//! is done at once runs under it, and under whatever its caller holds: it may queue a request and nothing else. One that
+//! has waited runs under no lock.
+//!
 //! Another kind of connection (for pushes, say) is another link: nothing here knows what is sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
-use super::connection::{Connection, Turn};
+use super::connection::Connection;
 use super::handshake::Predecessor;
 use super::pending::Pending;
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
 use crate::host::process;
 use crate::resilience::{Backoff, Breaker};
+use crate::wire::Kick;
 
 /// The time for one attempt, from the look-up of the name to the end of the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,6 +43,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 const STABLE: Duration = Duration::from_secs(1);
 /// How often the server's time is asked.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How often the deadlines of those that wait are looked at, in milliseconds, at least.
+const LOOK: u64 = 10;
 /// Without a call for so long, in milliseconds, a lost connection is not made anew.
 const INTEREST: u64 = 60_000;
 
@@ -54,13 +62,37 @@ pub(super) struct Link {
     breaker: Arc<Breaker>,
     pending: Arc<Pending>,
     phase: watch::Sender<Phase>,
-    /// One permit: who holds it is next to hand commands over. Permits are given in the order of asking, so
-    /// operations that waited for a connection leave in the order in which they came.
-    turnstile: Semaphore,
+    gate: Mutex<Gate>,
     /// When somebody last asked for a connection, in ms since boot.
     asked: AtomicU64,
     predecessor: Mutex<Predecessor>,
     supervisor: Mutex<Option<AbortHandle>>,
+}
+
+/// What is to be done with the connection once there is one, or without: then it is told why, and puts off what follows
+/// from that, see [`later`](super::connection::later).
+type Job = Box<dyn FnOnce(Result<Turn<'_>, Trouble>) -> Kick + Send>;
+
+/// A job's turn to queue requests.
+pub(super) struct Turn<'a> {
+    pub connection: &'a Arc<Connection>,
+    /// Whether it comes later than it was asked for. If not, the caller's locks are held.
+    pub waited: bool,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// The connection, while it is up and nobody waits.
+    current: Option<Arc<Connection>>,
+    waiting: Vec<Waiting>,
+    /// Whether a task looks at the deadlines of those that wait.
+    watched: bool,
+}
+
+struct Waiting {
+    /// In ms since boot.
+    deadline: u64,
+    job: Job,
 }
 
 #[derive(Clone)]
@@ -69,7 +101,8 @@ enum Phase {
     Connecting,
     /// Between two attempts.
     Waiting {
-        next: Instant,
+        /// In ms since boot.
+        next: u64,
         why: Trouble,
     },
     Up(Arc<Connection>),
@@ -84,38 +117,54 @@ impl Link {
             breaker,
             pending,
             phase: watch::Sender::new(Phase::Idle),
-            turnstile: Semaphore::new(1),
+            gate: Mutex::default(),
             asked: AtomicU64::new(0),
             predecessor: Mutex::new(Predecessor::None),
             supervisor: Mutex::default(),
         }
     }
 
-    /// The connection, and the turn to hand commands over: in the order of asking. Fails at once where nothing
-    /// can be expected before `deadline`; it is for the caller to stop waiting then.
-    pub async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<(Arc<Connection>, Turn<'_>), Trouble> {
-        let turn = self.turnstile.acquire().await.map_err(|_| Trouble::Closed)?;
-        Ok((self.up(deadline).await?, turn))
+    /// Does `job` with the connection, once there is one; what it queues is sent in the order of these calls. Fails at
+    /// once where nothing can be expected before `deadline` (ms since boot), and when that has come.
+    ///
+    /// What it returns is to be done when no lock is held.
+    pub fn submit(
+        self: &Arc<Self>,
+        deadline: u64,
+        job: impl FnOnce(Result<Turn<'_>, Trouble>) -> Kick + Send + 'static,
+    ) -> Kick {
+        self.asked.store(boottime_ms(), Ordering::Relaxed);
+        let mut gate = self.gate();
+        if let Some(connection) = &gate.current {
+            return job(Ok(Turn { connection, waited: false }));
+        }
+        let idle = match &*self.phase.borrow() {
+            Phase::Closed => return job(Err(Trouble::Closed)),
+            Phase::Waiting { next, why } if *next >= deadline => return job(Err(why.clone())),
+            phase => matches!(phase, Phase::Idle),
+        };
+        gate.waiting.push(Waiting { deadline, job: Box::new(job) });
+        let watched = std::mem::replace(&mut gate.watched, true);
+        drop(gate);
+        if idle {
+            self.start();
+        }
+        if !watched {
+            process().runtime().spawn(watch_deadlines(Arc::downgrade(self)));
+        }
+        Kick::NONE
     }
 
     /// The connection, once there is one.
-    pub async fn up(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Connection>, Trouble> {
-        self.asked.store(boottime_ms(), Ordering::Relaxed);
-        if let Phase::Up(connection) = &*self.phase.borrow() {
-            return Ok(connection.clone());
-        }
-        let mut phase = self.phase.subscribe();
-        loop {
-            let now = phase.borrow_and_update().clone();
-            match now {
-                Phase::Up(connection) => return Ok(connection),
-                Phase::Closed => return Err(Trouble::Closed),
-                Phase::Idle => self.start(),
-                Phase::Waiting { next, why } if next >= deadline => return Err(why),
-                Phase::Connecting | Phase::Waiting { .. } => {}
-            }
-            phase.changed().await.map_err(|_| Trouble::Closed)?;
-        }
+    pub async fn up(self: &Arc<Self>, deadline: u64) -> Result<Arc<Connection>, Trouble> {
+        let (sender, receiver) = oneshot::channel();
+        let job = move |turn: Result<Turn<'_>, Trouble>| {
+            // Who asked may have gone.
+            drop(sender.send(turn.map(|turn| turn.connection.clone())));
+            Kick::NONE
+        };
+        self.submit(deadline, job).go();
+        receiver.await.unwrap_or(Err(Trouble::Closed))
     }
 
     /// Gives `connection` up, if it is still the one.
@@ -127,7 +176,15 @@ impl Link {
             }
             current
         });
+        self.leave(connection);
         connection.cut();
+    }
+
+    /// Nobody is sent to `connection` any more.
+    fn leave(&self, connection: &Arc<Connection>) {
+        let left = self.gate().current.take_if(|current| Arc::ptr_eq(current, connection));
+        // The last holder of a connection ends it, and calls those that wait: not under the lock.
+        drop(left);
     }
 
     /// Gives the present connection up, if there is one.
@@ -144,7 +201,9 @@ impl Link {
     /// Ends everything, for good.
     pub fn close(&self) {
         let last = self.phase.send_replace(Phase::Closed);
-        self.turnstile.close();
+        let current = self.gate().current.take();
+        drop(current);
+        self.turn_away(|_| true, &Trouble::Closed);
         if let Some(supervisor) = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take() {
             supervisor.abort();
         }
@@ -183,6 +242,64 @@ impl Link {
         })
     }
 
+    /// The connection is up: those that waited go first.
+    fn open(&self, connection: &Arc<Connection>) -> bool {
+        if !self.enter(Phase::Up(connection.clone())) {
+            return false;
+        }
+        loop {
+            let mut gate = self.gate();
+            // Given up, or closed: who still waits has another one to wait for.
+            if !matches!(&*self.phase.borrow(), Phase::Up(current) if Arc::ptr_eq(current, connection)) {
+                return true;
+            }
+            let waiting = std::mem::take(&mut gate.waiting);
+            if waiting.is_empty() {
+                gate.current = Some(connection.clone());
+                return true;
+            }
+            // Those that come meanwhile wait for these.
+            drop(gate);
+            for waiting in waiting {
+                (waiting.job)(Ok(Turn { connection, waited: true })).go();
+            }
+        }
+    }
+
+    /// Nothing is to be expected before `next`: those who cannot wait for that are told why.
+    fn pause(&self, next: u64, why: Trouble) -> bool {
+        let entered = self.enter(Phase::Waiting { next, why: why.clone() });
+        self.turn_away(|deadline| deadline <= next, &why);
+        entered
+    }
+
+    /// Fails those that wait and whose deadline is of a kind. Returns the first deadline that is left.
+    fn turn_away(&self, of_a_kind: impl Fn(u64) -> bool, why: &Trouble) -> Option<u64> {
+        let mut gate = self.gate();
+        let turned_away: Vec<Waiting> =
+            gate.waiting.extract_if(.., |waiting| of_a_kind(waiting.deadline)).collect();
+        let next = gate.waiting.iter().map(|waiting| waiting.deadline).min();
+        drop(gate);
+        for waiting in turned_away {
+            (waiting.job)(Err(why.clone())).go();
+        }
+        next
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the supervision where nobody wants a connection any more.
+    fn rest(&self) -> bool {
+        if self.is_wanted() {
+            return false;
+        }
+        // Under the lock: who comes now either waits already, or finds the link idle and starts it.
+        let gate = self.gate();
+        gate.waiting.is_empty() && self.enter(Phase::Idle)
+    }
+
     /// Whether a lost connection is to be made anew.
     fn is_wanted(&self) -> bool {
         !self.pending.is_empty() || boottime_ms().saturating_sub(self.asked.load(Ordering::Relaxed)) < INTEREST
@@ -211,13 +328,17 @@ async fn supervise(link: Weak<Link>) {
         let Some(this) = link.upgrade() else { return };
         let why = match this.attempt().await {
             Ok((connection, mut driver)) => {
-                if !this.enter(Phase::Up(connection.clone())) {
+                // Before anybody is let in: a probe of the breaker need not wait.
+                this.breaker.reconnected();
+                if !this.open(&connection) {
                     return;
                 }
-                this.breaker.reconnected();
                 drop(this);
                 let since = Instant::now();
                 attend(&connection, &mut driver).await;
+                if let Some(this) = link.upgrade() {
+                    this.leave(&connection);
+                }
                 if since.elapsed() >= STABLE {
                     backoff.reset();
                 }
@@ -229,13 +350,11 @@ async fn supervise(link: Weak<Link>) {
             }
         };
         let Some(this) = link.upgrade() else { return };
-        if !this.is_wanted() {
-            this.enter(Phase::Idle);
+        if this.rest() {
             return;
         }
         let pause = if matches!(why, Trouble::Refused(_)) { REFUSED_PAUSE } else { backoff.pause() };
-        let next = Instant::now() + pause;
-        if !this.enter(Phase::Waiting { next, why }) {
+        if !this.pause(boottime_ms() + millis(pause), why) {
             return;
         }
         drop(this);
@@ -254,4 +373,28 @@ async fn attend(connection: &Connection, driver: &mut JoinHandle<()>) {
             return;
         }
     }
+}
+
+/// Fails those that wait for a connection when their time is over; ends when nobody waits.
+async fn watch_deadlines(link: Weak<Link>) {
+    loop {
+        let Some(this) = link.upgrade() else { return };
+        let now = boottime_ms();
+        let next = this.turn_away(|deadline| deadline <= now, &Trouble::Timeout);
+        let Some(next) = next else {
+            let mut gate = this.gate();
+            if gate.waiting.is_empty() {
+                gate.watched = false;
+                return;
+            }
+            continue;
+        };
+        drop(this);
+        // Those that come meanwhile wait for as long; who has less time is looked at a little later.
+        sleep(Duration::from_millis((next - now).min(LOOK))).await;
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 4)
 }

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::address::{Address, Target};
 use super::trouble::Trouble;
+use crate::wire::Transport;
 
 /// How long one address of a name has until the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -19,25 +19,24 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 /// What was sent and is not acknowledged by the other kernel for so long ends the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A stream to a server, of whatever kind.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-/// Connects; the caller sets the time for it.
-pub(super) async fn connect(address: &Address) -> Result<Box<dyn Duplex>, Trouble> {
+/// Connects; the caller sets the time for it. What comes back never blocks.
+pub(super) async fn connect(address: &Address) -> Result<Transport, Trouble> {
     match &address.target {
         Target::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(|error| failed(&error))?;
-            Ok(Box::new(stream))
+            Ok(Transport::unix(stream.into_std().map_err(|error| failed(&error))?))
         }
         Target::Tcp(host, port) => {
             let stream = tcp(host, *port).await?;
-            let Some(tls) = &address.tls else { return Ok(Box::new(stream)) };
+            let Some(tls) = &address.tls else {
+                return Ok(Transport::tcp(stream.into_std().map_err(|error| failed(&error))?, None));
+            };
             let connector = tls.ready().await?;
             let name = ServerName::try_from(host.clone())
                 .map_err(|_| Trouble::lost("the host name cannot stand in a certificate"))?;
             let stream = connector.connect(name, stream).await.map_err(|error| handshake_failed(&error))?;
-            Ok(Box::new(stream))
+            let (stream, tls) = stream.into_inner();
+            Ok(Transport::tcp(stream.into_std().map_err(|error| failed(&error))?, Some(tls)))
         }
     }
 }

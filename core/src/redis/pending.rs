@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -132,8 +132,8 @@ impl Pending {
 
     /// Writes of `keys` are about to be sent: until they are settled or dropped, those keys among them that are
     /// pending since after `uncertain` are not deleted.
-    pub fn cover(&self, keys: impl Iterator<Item = impl AsRef<[u8]>>, uncertain: u64) -> Cover<'_> {
-        let mut cover = Cover { pending: self, position: 0, keys: Vec::new() };
+    pub fn cover(self: &Arc<Self>, keys: impl Iterator<Item = impl AsRef<[u8]>>, uncertain: u64) -> Cover {
+        let mut cover = Cover { pending: self.clone(), position: 0, keys: Vec::new() };
         if self.is_empty() {
             return cover;
         }
@@ -176,13 +176,13 @@ impl Inner {
 }
 
 /// Pending keys that writes on their way are about to settle.
-pub(super) struct Cover<'a> {
-    pending: &'a Pending,
+pub(super) struct Cover {
+    pending: Arc<Pending>,
     position: u64,
     keys: Vec<Vec<u8>>,
 }
 
-impl Cover<'_> {
+impl Cover {
     /// The writes were acknowledged.
     pub fn settle(self) {
         if !self.keys.is_empty() {
@@ -195,7 +195,7 @@ impl Cover<'_> {
     }
 }
 
-impl Drop for Cover<'_> {
+impl Drop for Cover {
     fn drop(&mut self) {
         if self.keys.is_empty() {
             return;
@@ -220,14 +220,14 @@ mod tests {
         name.as_bytes().to_vec()
     }
 
-    fn cover<'a>(pending: &'a Pending, names: &[&str], uncertain: u64) -> Cover<'a> {
+    fn cover(pending: &Arc<Pending>, names: &[&str], uncertain: u64) -> Cover {
         let keys: Vec<Vec<u8>> = names.iter().map(|name| key(name)).collect();
         pending.cover(keys.iter(), uncertain)
     }
 
     #[test]
     fn a_landed_key_goes_and_one_that_was_queued_again_stays() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         pending.add(key("b"));
         let due = pending.due(10);
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_value_on_its_way_holds_the_deletion_back_and_settles_it() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         pending.add(key("b"));
         let write = cover(&pending, &["a", "c"], 0);
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_value_that_failed_leaves_the_deletion_due() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         drop(cover(&pending, &["a"], 0));
         assert_eq!(pending.due(10), [(key("a"), 1)]);
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_value_does_not_settle_what_came_after_it() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         let write = cover(&pending, &["a"], 0);
         pending.add(key("a"));
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn where_the_order_cannot_be_told_the_deletion_stays() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         let uncertain = pending.position();
         pending.add(key("b"));
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn too_many_keys_become_one_clear() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         for n in 0..MAX_KEYS {
             pending.add(n.to_le_bytes().to_vec());
         }
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_clear_settles_the_keys_before_it() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         pending.add(key("a"));
         pending.add_clear();
         let clear = pending.due_clear().expect("a clear");
@@ -309,7 +309,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_wakes_who_waits() {
-        let pending = Pending::default();
+        let pending = Arc::new(Pending::default());
         let mut changed = std::pin::pin!(pending.changed());
         changed.as_mut().enable();
         pending.add(key("a"));

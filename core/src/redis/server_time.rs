@@ -3,10 +3,9 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use redis::Value;
-
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
+use crate::wire::Reply;
 
 /// Later than any honest clock, in seconds: sums of such times and of lives do not overflow.
 const MAX_SECONDS: i64 = 1 << 40;
@@ -22,14 +21,14 @@ impl ServerTime {
     ///
     /// The server read its clock somewhere between the two. Had it been in the middle, each side would be half a
     /// round trip off; the sides themselves are what is safe.
-    pub fn new(reply: &Value, sent: u64, received: u64) -> Result<Self, Trouble> {
+    pub fn new(reply: &Reply, sent: u64, received: u64) -> Result<Self, Trouble> {
         let time = ServerTime { early: AtomicI64::new(0), late: AtomicI64::new(0) };
         time.observe(reply, sent, received)?;
         Ok(time)
     }
 
     /// Takes a newer `TIME`.
-    pub fn observe(&self, reply: &Value, sent: u64, received: u64) -> Result<(), Trouble> {
+    pub fn observe(&self, reply: &Reply, sent: u64, received: u64) -> Result<(), Trouble> {
         let (seconds, micros) = parse(reply)?;
         let millis = seconds * 1000 + micros / 1000;
         // Readings are cut to whole milliseconds: each side allows for what was cut off where it would not do.
@@ -59,14 +58,11 @@ fn signed(millis: u64) -> i64 {
 }
 
 /// The seconds and microseconds of a reply to `TIME`.
-fn parse(reply: &Value) -> Result<(i64, i64), Trouble> {
-    if let Value::ServerError(error) = reply {
-        return Err(error.into());
-    }
-    let Value::Array(parts) = reply else { return Err(Trouble::Unexpected) };
-    let number = |value: &Value| match value {
-        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
-        Value::Int(number) => Some(*number),
+fn parse(reply: &Reply) -> Result<(i64, i64), Trouble> {
+    let Reply::List(parts) = reply else { return Err(reply.into()) };
+    let number = |part: &Reply| match part {
+        Reply::Value(digits) => std::str::from_utf8(digits).ok()?.parse::<i64>().ok(),
+        Reply::Number(number) => Some(*number),
         _ => None,
     };
     match parts.as_slice() {
@@ -82,11 +78,9 @@ fn parse(reply: &Value) -> Result<(i64, i64), Trouble> {
 mod tests {
     use super::*;
 
-    fn reply(seconds: &str, micros: &str) -> Value {
-        Value::Array(vec![
-            Value::BulkString(seconds.as_bytes().to_vec()),
-            Value::BulkString(micros.as_bytes().to_vec()),
-        ])
+    fn reply(seconds: &str, micros: &str) -> Reply {
+        let part = |digits: &str| Reply::Value(digits.as_bytes().to_vec().into());
+        Reply::List(vec![part(seconds), part(micros)])
     }
 
     #[test]
@@ -112,8 +106,8 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for wrong in [
-            Value::Nil,
-            Value::Array(vec![]),
+            Reply::Nothing,
+            Reply::List(vec![]),
             reply("-1", "0"),
             reply("99999999999999", "0"),
             reply("1", "1000000"),

@@ -12,16 +12,16 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::Address;
 use super::commands;
-use super::connection::{Connection, Turn};
+use super::connection::{Connection, later};
 use super::landing;
-use super::link::{Link, LinkSettings};
-use super::order::Order;
+use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
 use super::trouble::Trouble;
-use crate::clock::Clock;
+use crate::clock::{Clock, boottime_ms};
 use crate::error::Error;
-use crate::resilience::Breaker;
+use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
+use crate::wire::{Kick, Outbound, Replies};
 
 /// Operations of one tier that may be in flight, those that wait for a connection included.
 const MAX_IN_FLIGHT: usize = 10_000;
@@ -57,10 +57,9 @@ pub(crate) struct Tier {
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
-    order: Arc<Order>,
     in_flight: AtomicUsize,
-    /// Notified when the last operation in flight ends, and when all that were asked for have begun.
-    quiet: Arc<Notify>,
+    /// Notified when the last operation in flight ends.
+    quiet: Notify,
     closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
@@ -73,7 +72,6 @@ impl Tier {
         let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern } = settings;
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
-        let quiet = Arc::new(Notify::new());
         let link = LinkSettings { address, meta_key, max_entry };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
@@ -81,75 +79,89 @@ impl Tier {
             link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
             breaker,
             pending,
-            order: Arc::new(Order::new(quiet.clone())),
             in_flight: AtomicUsize::new(0),
-            quiet,
+            quiet: Notify::new(),
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
             me: me.clone(),
         })
     }
 
-    /// Runs `work`, whose operations on this tier begin in the order of these calls.
-    pub fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.order.begin(work);
-    }
-
     /// Reads entries, in one round trip. A key whose invalidation was pending when this began is absent.
+    ///
+    /// As with all operations here, `done` is called once, on a thread of the core or on one that waits for an answer
+    /// of its own, and the commands of two operations leave in the order of the calls.
     ///
     /// # Errors
     /// `Unavailable`, `Overloaded`, `Unsupported` (a namespace of another format), `Closed`.
-    pub async fn get_many(&self, keys: &[Vec<u8>]) -> Result<Read, Error> {
-        let read = self.operate(async |deadline, used| {
-            let (connection, turn) = self.take_turn(deadline, used).await?;
+    pub fn get_many(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Result<Read, Error>) + Send + 'static) -> Kick {
+        let prepare = |tier: &Tier, turn: &Turn<'_>| {
             // A deletion that lands while the value is on its way leaves the queue before the value is here.
-            let pending: Vec<bool> = keys.iter().map(|key| self.pending.contains(key)).collect();
-            let replies = connection.exchange(commands::get(keys), Some(turn)).await?;
-            let mut values = commands::values(replies, keys.len())?;
-            for (value, pending) in values.iter_mut().zip(pending) {
-                if pending {
-                    *value = None;
-                }
-            }
-            Ok(Read { values, server_now: connection.time.late() })
-        });
-        read.await.map_err(|trouble| trouble.into_error("get"))
+            let pending: Vec<usize> = match tier.pending.is_empty() {
+                true => Vec::new(),
+                false => (0..keys.len()).filter(|index| tier.pending.contains(&keys[*index])).collect(),
+            };
+            let (connection, count) = (turn.connection.clone(), keys.len());
+            let encode = move |to: &mut Outbound| commands::get(&keys, to);
+            let finish = move |replies| {
+                let mut values = commands::values(replies, count)?;
+                pending.into_iter().for_each(|index| values[index] = None);
+                Ok(Read { values, server_now: connection.time.late() })
+            };
+            (encode, finish)
+        };
+        self.begin("get", prepare, done)
     }
 
     /// Stores entries, in one round trip. `entries` makes them from the server's time now or a little earlier, in
-    /// ms since 1970, at the moment in which they leave: writes are stored in the order of the calls.
+    /// ms since 1970, at the moment in which they leave: writes are stored in the order of the calls. It is told whether
+    /// that is later than this call; if not, it is called while the caller holds whatever it holds.
     ///
     /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
     ///
     /// # Errors
     /// As [`Tier::get_many`]. Some of the entries, or all, may have been stored all the same.
-    pub async fn set_many(&self, entries: impl FnOnce(u64) -> Vec<Write>) -> Result<(), Error> {
-        let written = self.operate(async |deadline, used| {
-            let (connection, turn) = self.take_turn(deadline, used).await?;
-            let entries = entries(connection.time.early());
-            let cover = self.pending.cover(entries.iter().map(|(key, _, _)| key), connection.uncertain);
-            let replies = connection.exchange(commands::set(&entries), Some(turn)).await?;
-            commands::all_stored(&replies)?;
-            cover.settle();
-            Ok(())
-        });
-        written.await.map_err(|trouble| trouble.into_error("set"))
+    pub fn set_many(
+        &self,
+        entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = |tier: &Tier, turn: &Turn<'_>| {
+            let entries = entries(turn.connection.time.early(), turn.waited);
+            let cover = tier.pending.cover(entries.iter().map(|(key, _, _)| key), turn.connection.uncertain);
+            let encode = move |to: &mut Outbound| commands::set(&entries, to);
+            let finish = move |replies: Replies| {
+                commands::all_stored(&replies)?;
+                cover.settle();
+                Ok(())
+            };
+            (encode, finish)
+        };
+        self.begin("set", prepare, done)
     }
 
     /// Deletes keys, in one round trip.
     ///
     /// # Errors
     /// As [`Tier::get_many`]. Some of the keys, or all, may have been deleted all the same.
-    pub async fn delete_many(&self, keys: &[Vec<u8>]) -> Result<(), Error> {
-        let deleted = self.operate(async |deadline, used| {
-            let (connection, turn) = self.take_turn(deadline, used).await?;
-            let position = self.pending.position();
-            let replies = connection.exchange(commands::unlink(keys), Some(turn)).await?;
-            commands::all_deleted(&replies)?;
-            self.pending.deleted(keys, position);
-            Ok(())
-        });
-        deleted.await.map_err(|trouble| trouble.into_error("delete"))
+    pub fn delete_many(
+        &self,
+        keys: Arc<[Vec<u8>]>,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = |tier: &Tier, _: &Turn<'_>| {
+            let position = tier.pending.position();
+            let pending = tier.pending.clone();
+            let deleted = keys.clone();
+            let encode = move |to: &mut Outbound| commands::unlink(keys.iter(), to);
+            let finish = move |replies: Replies| {
+                commands::all_deleted(&replies)?;
+                pending.deleted(&deleted, position);
+                Ok(())
+            };
+            (encode, finish)
+        };
+        self.begin("delete", prepare, done)
     }
 
     /// Deletes every entry of the namespace. Entries stored meanwhile may be deleted as well.
@@ -157,11 +169,17 @@ impl Tier {
     /// # Errors
     /// As [`Tier::get_many`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
     pub async fn clear(&self) -> Result<(), Error> {
-        let cleared = self.operate(async |deadline, used| {
-            let (connection, turn) = self.take_turn(deadline, used).await?;
-            self.sweep(&connection, Some(turn), self.l2_timeout, || Instant::now() < deadline).await
-        });
-        cleared.await.map_err(|trouble| trouble.into_error("clear"))
+        let operation = self.admit().map_err(|trouble| trouble.into_error("clear"))?;
+        let deadline = Instant::now() + self.l2_timeout;
+        let work = async {
+            let connection = self.link.up(operation.deadline).await?;
+            let outcome = self.sweep(&connection, self.l2_timeout, || Instant::now() < deadline).await;
+            self.judge(&connection, &outcome);
+            outcome
+        };
+        let outcome = timeout_at(deadline, work).await.unwrap_or(Err(Trouble::Timeout));
+        operation.end(&outcome);
+        outcome.map_err(|trouble| trouble.into_error("clear"))
     }
 
     /// Deletes every entry over `connection`, as long as `go_on` says so between two steps. Each reply has
@@ -169,7 +187,6 @@ impl Tier {
     pub(super) async fn sweep(
         &self,
         connection: &Connection,
-        mut turn: Option<Turn<'_>>,
         patience: Duration,
         go_on: impl Fn() -> bool,
     ) -> Result<(), Trouble> {
@@ -178,13 +195,12 @@ impl Tier {
         let prefix = self.entry_pattern.strip_suffix(b"*").unwrap_or(&self.entry_pattern);
         let mut cursor = b"0".to_vec();
         loop {
-            let scan = commands::scan(&cursor, &self.entry_pattern);
-            let (next, mut found) =
-                commands::scanned(soon(patience, connection.exchange(scan, turn.take())).await?)?;
+            let scan = connection.exchange(|to| commands::scan(&cursor, &self.entry_pattern, to));
+            let (next, mut found) = commands::scanned(soon(patience, scan).await?)?;
             found.retain(|key| key.starts_with(prefix));
             if !found.is_empty() {
-                let unlink = commands::unlink(&found);
-                commands::all_deleted(&soon(patience, connection.exchange(unlink, None)).await?)?;
+                let unlink = connection.exchange(|to| commands::unlink(&found, to));
+                commands::all_deleted(&soon(patience, unlink).await?)?;
             }
             if next == b"0" {
                 self.pending.landed_clear(position);
@@ -260,7 +276,7 @@ impl Tier {
     }
 
     fn left(&self) -> usize {
-        self.pending.len() + self.order.open() + self.in_flight.load(Ordering::Acquire)
+        self.pending.len() + self.in_flight.load(Ordering::Acquire)
     }
 
     fn end(&self) {
@@ -268,43 +284,47 @@ impl Tier {
         self.link.close();
     }
 
-    /// Runs `work` with everything that an operation of a user is subject to. `work` gets its deadline, and notes
-    /// the connection that it uses.
-    async fn operate<T>(
+    /// Begins an operation of a user, with everything that such a one is subject to. `prepare` is called when its
+    /// commands are to leave: what it returns adds them, and makes the result of the replies.
+    fn begin<T, E, F>(
         &self,
-        work: impl AsyncFnOnce(Instant, &mut Option<Arc<Connection>>) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Trouble::Closed);
-        }
-        let _slot = self.admit()?;
-        let permit = self.breaker.permit().ok_or(Trouble::CutOff)?;
-        let deadline = Instant::now() + self.l2_timeout;
-        let mut used = None;
-        let outcome = match timeout_at(deadline, work(deadline, &mut used)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Trouble::Timeout),
+        name: &'static str,
+        prepare: impl FnOnce(&Tier, &Turn<'_>) -> (E, F) + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Kick
+    where
+        E: FnOnce(&mut Outbound),
+        F: FnOnce(Replies) -> Result<T, Trouble> + Send + 'static,
+    {
+        let operation = match self.admit() {
+            Ok(operation) => operation,
+            Err(trouble) => {
+                // The caller may hold locks that `done` takes.
+                later(move || done(Err(trouble.into_error(name))));
+                return Kick::NONE;
+            }
         };
-        if let Some(connection) = &used {
-            self.judge(connection, &outcome);
-        }
-        match &outcome {
-            Ok(_) => permit.success(),
-            Err(trouble) if trouble.is_answer() => permit.success(),
-            Err(trouble) if trouble.counts() => permit.failure(),
-            Err(_) => drop(permit),
-        }
-        outcome
-    }
-
-    async fn take_turn(
-        &self,
-        deadline: Instant,
-        used: &mut Option<Arc<Connection>>,
-    ) -> Result<(Arc<Connection>, Turn<'_>), Trouble> {
-        let (connection, turn) = self.link.turn(deadline).await?;
-        *used = Some(connection.clone());
-        Ok((connection, turn))
+        let deadline = operation.deadline;
+        self.link.submit(deadline, move |turn| match turn {
+            Ok(turn) => {
+                let (encode, finish) = prepare(&operation.slot.0, &turn);
+                let used = turn.connection.clone();
+                turn.connection.submit(deadline, encode, move |replies| {
+                    let outcome = replies.and_then(finish);
+                    operation.slot.0.judge(&used, &outcome);
+                    operation.end(&outcome);
+                    done(outcome.map_err(|trouble| trouble.into_error(name)));
+                })
+            }
+            Err(trouble) => {
+                later(move || {
+                    let outcome = Err(trouble);
+                    operation.end(&outcome);
+                    done(outcome.map_err(|trouble| trouble.into_error(name)));
+                });
+                Kick::NONE
+            }
+        })
     }
 
     /// Gives `connection` up where the outcome of an operation on it says so.
@@ -319,12 +339,38 @@ impl Tier {
         }
     }
 
-    fn admit(&self) -> Result<Slot<'_>, Trouble> {
-        let slot = Slot(self);
+    fn admit(&self) -> Result<Operation, Trouble> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Trouble::Closed);
+        }
+        let slot = Slot(self.me.upgrade().ok_or(Trouble::Closed)?);
         if self.in_flight.fetch_add(1, Ordering::AcqRel) >= MAX_IN_FLIGHT {
             return Err(Trouble::Overloaded);
         }
-        Ok(slot)
+        let permit = self.breaker.permit().ok_or(Trouble::CutOff)?;
+        let patience = u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4);
+        Ok(Operation { deadline: boottime_ms() + patience, permit, slot })
+    }
+}
+
+/// An operation of a user that was let in.
+struct Operation {
+    /// In ms since boot.
+    deadline: u64,
+    permit: Permit,
+    slot: Slot,
+}
+
+impl Operation {
+    /// Tells the breaker what came of it.
+    fn end<T>(self, outcome: &Result<T, Trouble>) {
+        match outcome {
+            Ok(_) => self.permit.success(),
+            Err(trouble) if trouble.is_answer() => self.permit.success(),
+            Err(trouble) if trouble.counts() => self.permit.failure(),
+            // Dropped without a word.
+            Err(_) => {}
+        }
     }
 }
 
@@ -334,9 +380,9 @@ pub(super) async fn soon<T>(time: Duration, work: impl Future<Output = Result<T,
 }
 
 /// The place of an operation in flight.
-struct Slot<'a>(&'a Tier);
+struct Slot(Arc<Tier>);
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
         if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.quiet.notify_waiters();

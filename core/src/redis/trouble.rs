@@ -3,12 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use redis::{RedisError, ServerError};
-
 use crate::error::{Error, ErrorKind};
-
-/// The code under which [`ReplyGuard`](super::reply_guard::ReplyGuard) reports a reply that it did not let pass.
-pub(super) const OVERSIZED: &str = "SCRUBJAYOVERSIZED";
+use crate::wire::{Failure, Reply};
 
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,23 +131,22 @@ impl fmt::Debug for Code {
     }
 }
 
-impl From<&ServerError> for Trouble {
-    fn from(error: &ServerError) -> Self {
-        let code = error.code();
-        let honest = code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
+impl From<&Reply> for Trouble {
+    /// What a reply says that is no answer to the question.
+    fn from(reply: &Reply) -> Self {
+        let Some(code) = reply.code() else { return Trouble::Unexpected };
+        let honest = !code.is_empty() && code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
         Trouble::Server(Code(if honest { code } else { "ERR" }.into()))
     }
 }
 
-impl From<RedisError> for Trouble {
-    fn from(error: RedisError) -> Self {
-        if let Some(code) = error.code() {
-            let honest = code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
-            return Trouble::Server(Code(if honest { code } else { "ERR" }.into()));
-        }
-        match error.kind() {
-            redis::ErrorKind::Parse => Trouble::Unexpected,
-            _ => Trouble::lost("it was closed"),
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Late => Trouble::Timeout,
+            Failure::Full => Trouble::Overloaded,
+            Failure::Ended(why) => Trouble::Lost(why),
+            Failure::Fault(_) => Trouble::Unexpected,
         }
     }
 }

@@ -8,7 +8,7 @@
 //!    +---------------------------- any success ---------------------------------+
 //! ```
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::stats::BreakerState;
@@ -45,8 +45,8 @@ enum Phase {
 
 /// Leave to try an operation. Dropped without a word, it says nothing about the shared tier.
 #[must_use = "the outcome of the operation is to be reported"]
-pub(crate) struct Permit<'a> {
-    breaker: &'a Breaker,
+pub(crate) struct Permit {
+    breaker: Arc<Breaker>,
     probe: bool,
 }
 
@@ -57,7 +57,7 @@ impl Breaker {
     }
 
     /// Leave to try; none while the breaker is open, or another operation probes.
-    pub fn permit(&self) -> Option<Permit<'_>> {
+    pub fn permit(self: &Arc<Self>) -> Option<Permit> {
         let mut state = self.lock();
         let probe = match state.phase {
             Phase::Closed => false,
@@ -67,7 +67,8 @@ impl Breaker {
             }
             Phase::Open(_) | Phase::HalfOpen => return None,
         };
-        Some(Permit { breaker: self, probe })
+        drop(state);
+        Some(Permit { breaker: self.clone(), probe })
     }
 
     /// The shared tier has answered.
@@ -132,7 +133,7 @@ impl State {
     }
 }
 
-impl Permit<'_> {
+impl Permit {
     /// The shared tier has answered.
     pub fn success(mut self) {
         self.probe = false;
@@ -146,7 +147,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.probe {
             // A probe without an outcome: the next operation probes.

@@ -1,18 +1,19 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
 
-fn breaker() -> (Breaker, ManualClock) {
+fn breaker() -> (Arc<Breaker>, ManualClock) {
     let (clock, manual) = Clock::manual();
-    (Breaker::new(true, clock), manual)
+    (Arc::new(Breaker::new(true, clock)), manual)
 }
 
-fn fail(breaker: &Breaker) {
+fn fail(breaker: &Arc<Breaker>) {
     breaker.permit().expect("closed").failure();
 }
 
-fn opened() -> (Breaker, ManualClock) {
+fn opened() -> (Arc<Breaker>, ManualClock) {
     let (breaker, clock) = breaker();
     (0..5).for_each(|_| fail(&breaker));
     (breaker, clock)
@@ -122,7 +123,7 @@ fn a_new_connection_need_not_wait_for_the_probe() {
 
 #[test]
 fn switched_off_it_lets_everything_pass() {
-    let breaker = Breaker::new(false, Clock::manual().0);
+    let breaker = Arc::new(Breaker::new(false, Clock::manual().0));
     (0..100).for_each(|_| fail(&breaker));
     assert_eq!(breaker.state(), BreakerState::Closed);
 }

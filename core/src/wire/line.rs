@@ -1,0 +1,328 @@
+//! One connection and its I/O, for whoever drives it.
+//!
+//! Two locks, each for a moment: that of the [`Pipe`], which all callers take, and that of the I/O, which is taken by
+//! who sends or receives just now and never while anybody waits. Who finds the I/O taken goes away: its holder looks
+//! at the pipe again after it has let go, so what was queued before is sent. Calls of those that waited are made with
+//! neither lock held.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+use super::outbound::Outbound;
+use super::parser::{MAX_LINE, Parser};
+use super::pipe::{Done, Due, Failure, Pipe, Taken};
+use super::reply::Reply;
+use super::transport::{Transport, shut_down};
+use crate::clock::boottime_ms;
+
+/// So much is read at once, beside what goes straight into a value.
+const BUFFER: usize = 64 << 10;
+const _: () = assert!(BUFFER > 2 * MAX_LINE, "a line that has not come whole leaves room for more");
+/// Reads in a row, before others of the same thread have their turn.
+const READS: usize = 8;
+/// Pieces of one write.
+const PIECES: usize = 64;
+
+/// One connection.
+pub(crate) struct Line {
+    pipe: Pipe,
+    io: Mutex<Io>,
+    fd: RawFd,
+    /// A forked child must not end what is its parent's.
+    process: u32,
+    /// Bytes that have come so far.
+    received: AtomicU64,
+    /// Told when there is something to send, or something to watch.
+    told: Notify,
+    /// Whether the driver looks at deadlines by itself.
+    timed: AtomicBool,
+}
+
+struct Io {
+    transport: Transport,
+    parser: Parser,
+    buffer: Box<[u8]>,
+    /// So much of the buffer is the beginning of a line.
+    held: usize,
+    sending: Outbound,
+    replies: Vec<Reply>,
+}
+
+/// What is next for a driver.
+enum Round {
+    /// To wait until there is something to read, or room to write where that is wanted.
+    Wait {
+        write: bool,
+    },
+    /// There is more at once.
+    Again,
+    Ended,
+}
+
+/// What a caller owes a connection on which it has queued something: to be done when it holds no lock.
+#[must_use = "nothing is sent before"]
+pub(crate) struct Kick(Option<(Arc<Line>, Taken)>);
+
+impl Kick {
+    /// Nothing is owed.
+    pub const NONE: Kick = Kick(None);
+
+    /// Sends, or tells the driver to.
+    pub fn go(self) {
+        if let Some((line, taken)) = self.0 {
+            match taken {
+                Taken::First => line.send_here(),
+                Taken::Tell => line.told.notify_one(),
+                Taken::Known => {}
+            }
+        }
+    }
+}
+
+impl Line {
+    /// A connection whose values have at most `limit` bytes. It does nothing before somebody drives it.
+    pub fn new(transport: Transport, limit: usize) -> Arc<Line> {
+        Arc::new(Line {
+            pipe: Pipe::default(),
+            fd: transport.fd(),
+            process: std::process::id(),
+            received: AtomicU64::new(0),
+            told: Notify::new(),
+            timed: AtomicBool::new(false),
+            io: Mutex::new(Io {
+                transport,
+                parser: Parser::new(limit),
+                buffer: vec![0; BUFFER].into_boxed_slice(),
+                held: 0,
+                sending: Outbound::default(),
+                replies: Vec::new(),
+            }),
+        })
+    }
+
+    /// Queues a request: see [`Pipe::submit`]. `deadline` is in ms since boot.
+    pub fn submit(
+        self: &Arc<Self>,
+        deadline: u64,
+        encode: impl FnOnce(&mut Outbound),
+        done: Done,
+    ) -> Result<Kick, (Done, Failure)> {
+        let taken = self.pipe.submit(deadline, encode, done)?;
+        Ok(Kick((taken != Taken::Known).then(|| (self.clone(), taken))))
+    }
+
+    /// How many bytes have come so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Ends it now. Those that wait are told, with no lock of ours held.
+    pub fn end(&self, failure: &Failure) {
+        let mut due = Due::default();
+        self.end_into(failure, &mut due);
+        due.settle();
+    }
+
+    fn end_into(&self, failure: &Failure, due: &mut Due) {
+        self.pipe.end(failure, due);
+        if self.process == std::process::id() {
+            shut_down(self.fd);
+        }
+        self.told.notify_one();
+    }
+
+    /// Sends what is queued from this thread, as far as that needs no wait.
+    fn send_here(&self) {
+        loop {
+            let mut io = match self.io.try_lock() {
+                Ok(io) => io,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // Its holder looks at the pipe after us.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let sent = io.send(&self.pipe);
+            drop(io);
+            // What is left, and what went wrong, is for the driver: it waits where we must not.
+            if !matches!(sent, Ok(true)) || !self.timed.load(Ordering::Acquire) {
+                self.told.notify_one();
+            }
+            if sent.is_err() || !self.pipe.has_outbound() {
+                return;
+            }
+        }
+    }
+
+    /// Sends and receives what can be without a wait.
+    fn round(&self, due: &mut Due) -> Round {
+        let mut io = self.io();
+        let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, due));
+        let write = io.is_sending();
+        drop(io);
+        match outcome {
+            Ok(more) if more || self.pipe.has_outbound() && !write => Round::Again,
+            Ok(_) => Round::Wait { write },
+            Err(failure) => {
+                self.end_into(&failure, due);
+                Round::Ended
+            }
+        }
+    }
+
+    fn io(&self) -> MutexGuard<'_, Io> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Io {
+    /// Sends what is queued. Returns whether all of it has left.
+    fn send(&mut self, pipe: &Pipe) -> Result<bool, Failure> {
+        pipe.take_outbound(&mut self.sending);
+        while !self.sending.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = self.sending.slices(&mut slices);
+            match self.transport.write(&slices[..count]) {
+                Ok(0) => return Err(lost(&ErrorKind::WriteZero.into())),
+                Ok(sent) => self.sending.advance(sent),
+                Err(error) => return waits(&error).map(|()| false),
+            }
+        }
+        match self.transport.flush() {
+            Ok(()) => Ok(true),
+            Err(error) => waits(&error).map(|()| false),
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        !self.sending.is_empty() || self.transport.wants_write()
+    }
+
+    /// Receives what has come. Returns whether there is more.
+    fn receive(&mut self, pipe: &Pipe, received: &AtomicU64, due: &mut Due) -> Result<bool, Failure> {
+        let Io { transport, parser, buffer, held, replies, .. } = self;
+        for _ in 0..READS {
+            let mut slices = [IoSliceMut::new(&mut []), IoSliceMut::new(&mut buffer[*held..])];
+            let mut room = 0;
+            if let Some(rest) = parser.room() {
+                room = rest.len();
+                slices[0] = IoSliceMut::new(rest);
+            }
+            let all = room + slices[1].len();
+            let first = usize::from(room == 0);
+            let count = match transport.read(&mut slices[first..]) {
+                Ok(0) => return Err(Failure::Ended("it was closed".into())),
+                Ok(count) => count,
+                Err(error) => return waits(&error).map(|()| false),
+            };
+            received.fetch_add(count as u64, Ordering::Relaxed);
+            let direct = count.min(room);
+            parser.filled(direct).map_err(Failure::Fault)?;
+            let end = *held + (count - direct);
+            let taken = parser.feed(&buffer[..end], replies).map_err(Failure::Fault)?;
+            buffer.copy_within(taken..end, 0);
+            *held = end - taken;
+            pipe.deliver(replies, due).map_err(Failure::Fault)?;
+            if count < all && transport.short_read_is_last() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether an error only means that there is nothing to do just now.
+fn waits(error: &io::Error) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
+        _ => Err(lost(error)),
+    }
+}
+
+fn lost(error: &io::Error) -> Failure {
+    // The kind alone: what else an error says may be a path or a name.
+    Failure::Ended(error.kind().to_string().into())
+}
+
+/// Waits on a connection that it keeps open.
+struct Watched(Arc<Line>);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.fd
+    }
+}
+
+/// Drives a connection until it ends: the driver of the core, a task.
+pub(crate) async fn drive(line: Arc<Line>) {
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    // SAFETY: the descriptor is that of the line's transport; it stays open as long as the line, which `Watched` holds.
+    let watched = match unsafe { AsyncFd::register_with_interest(Watched(line.clone()), interest) } {
+        Ok(watched) => watched,
+        Err(_) => return line.end(&Failure::Ended("it cannot be watched".into())),
+    };
+    let mut due = Due::default();
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    loop {
+        let round = line.round(&mut due);
+        due.settle();
+        let write = match round {
+            Round::Ended => return,
+            Round::Again => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Round::Wait { write } => write,
+        };
+        if timer.is_none() {
+            timer = watch_deadlines(&line, &mut due);
+        }
+        let mut told = pin!(line.told.notified());
+        let late = poll_fn(|cx| {
+            if told.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            if let Poll::Ready(ready) = watched.poll_read_ready(cx) {
+                // What comes from now on makes it ready anew.
+                if let Ok(mut ready) = ready {
+                    ready.clear_ready();
+                }
+                return Poll::Ready(false);
+            }
+            if write && let Poll::Ready(ready) = watched.poll_write_ready(cx) {
+                if let Ok(mut ready) = ready {
+                    ready.clear_ready();
+                }
+                return Poll::Ready(false);
+            }
+            match &mut timer {
+                Some(timer) => timer.as_mut().poll(cx).map(|()| true),
+                None => Poll::Pending,
+            }
+        });
+        if late.await {
+            timer = watch_deadlines(&line, &mut due);
+        }
+    }
+}
+
+/// Gives up what is late, and sets the clock for what is late next.
+fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
+    // A request that comes from here on tells us, or is seen.
+    line.timed.store(false, Ordering::Release);
+    let now = boottime_ms();
+    let next = line.pipe.expire(now, due);
+    due.settle();
+    let next = next.filter(|next| *next < u64::MAX)?;
+    line.timed.store(true, Ordering::Release);
+    Some(Box::pin(sleep(Duration::from_millis(next - now))))
+}

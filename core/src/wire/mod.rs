@@ -1,0 +1,25 @@
+//! Protocols without I/O, and what moves their bytes.
+//!
+//! ```text
+//! Line ── one connection: who may do I/O, and what it does then
+//!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
+//!  │   └─ outbound    commands, encoded
+//!  ├─ parser      bytes to replies, values straight into the memory that is handed on
+//!  └─ transport   a socket, plain or TLS, that never blocks
+//! ```
+//!
+//! Nothing here knows what a command means, what a time-out costs, or when to connect: that is `redis`. Whoever holds
+//! a [`Line`] may drive it: a task of the core, or the thread of a caller that waits.
+
+mod line;
+mod outbound;
+mod parser;
+mod pipe;
+mod reply;
+mod transport;
+
+pub(crate) use line::{Kick, Line, drive};
+pub(crate) use outbound::Outbound;
+pub(crate) use pipe::{Failure, Replies};
+pub(crate) use reply::Reply;
+pub(crate) use transport::Transport;

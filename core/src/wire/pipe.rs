@@ -1,0 +1,338 @@
+//! What is to be sent on one connection, and who waits for which reply.
+//!
+//! Requests are sent in the order of [`Pipe::submit`], and a server answers in the order in which it was asked: the
+//! next reply belongs to the oldest request that has not got all of its own. A request whose time is over keeps its
+//! place, for its reply may still come; a reply that nobody asked for ends the connection.
+//!
+//! Who waits is called once, with the replies or with the reason why there are none, on the thread of whoever drives
+//! the connection, and never under the lock.
+
+use std::collections::VecDeque;
+
+use super::outbound::Outbound;
+use super::parser::Fault;
+use super::reply::Reply;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// More bytes than this are not queued behind others: a server that does not read must not make this process hold
+/// everything that is written.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Why a request gets no replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// They did not come in time.
+    Late,
+    /// Too many bytes wait to be sent.
+    Full,
+    /// The connection has ended: why.
+    Ended(std::sync::Arc<str>),
+    /// What came is not what a server sends.
+    Fault(Fault),
+}
+
+/// The replies to one request, at least one.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Replies {
+    first: Option<Reply>,
+    others: Vec<Reply>,
+}
+
+impl Replies {
+    /// The reply to a request of one command.
+    pub fn one(self) -> Option<Reply> {
+        self.first.filter(|_| self.others.is_empty())
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Reply> {
+        self.first.iter().chain(&self.others)
+    }
+
+    fn push(&mut self, reply: Reply) {
+        match self.first {
+            None => self.first = Some(reply),
+            Some(_) => self.others.push(reply),
+        }
+    }
+}
+
+impl IntoIterator for Replies {
+    type Item = Reply;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Reply>, std::vec::IntoIter<Reply>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
+}
+
+impl FromIterator<Reply> for Replies {
+    fn from_iter<I: IntoIterator<Item = Reply>>(replies: I) -> Self {
+        let mut replies = replies.into_iter();
+        Replies { first: replies.next(), others: replies.collect() }
+    }
+}
+
+/// Who waits for a request.
+pub(crate) type Done = Box<dyn FnOnce(Result<Replies, Failure>) + Send>;
+
+/// Calls that are due, to be made with no lock held.
+#[derive(Default)]
+pub(crate) struct Due(Vec<(Done, Result<Replies, Failure>)>);
+
+impl Due {
+    /// Makes the calls. A panic in one is its own: the others are made.
+    pub fn settle(&mut self) {
+        for (done, outcome) in self.0.drain(..) {
+            // What a caller's end does is not for the connection to suffer from.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| done(outcome)));
+        }
+    }
+}
+
+/// What a request that was taken asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// To send it now: nothing is on its way that would bring the driver to it.
+    First,
+    /// To tell the driver, which does not know that there is something to send.
+    Tell,
+    /// Nothing: the driver knows.
+    Known,
+}
+
+/// The two queues of a connection.
+#[derive(Default)]
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outbound: Outbound,
+    waiting: VecDeque<Waiting>,
+    /// Somebody was told that there is something to send, and has not come for it.
+    told: bool,
+    ended: Option<Failure>,
+}
+
+struct Waiting {
+    expects: usize,
+    replies: Replies,
+    /// In ms of the clock of whoever drives.
+    deadline: u64,
+    /// None once its time was over.
+    done: Option<Done>,
+}
+
+impl Pipe {
+    /// Queues the commands that `encode` adds, and who waits for their replies until `deadline`.
+    ///
+    /// # Errors
+    /// Gives `done` back where nothing can be sent any more, or too much waits to be.
+    pub fn submit(
+        &self,
+        deadline: u64,
+        encode: impl FnOnce(&mut Outbound),
+        done: Done,
+    ) -> Result<Taken, (Done, Failure)> {
+        let mut state = self.lock();
+        if let Some(failure) = &state.ended {
+            return Err((done, failure.clone()));
+        }
+        if state.outbound.len() > MAX_BYTES {
+            return Err((done, Failure::Full));
+        }
+        let before = state.outbound.commands();
+        encode(&mut state.outbound);
+        let expects = state.outbound.commands() - before;
+        if expects == 0 {
+            return Err((done, Failure::Fault("a request without a command")));
+        }
+        let first = state.waiting.is_empty() && !state.told;
+        let replies = Replies { first: None, others: Vec::with_capacity(expects - 1) };
+        state.waiting.push_back(Waiting { expects, replies, deadline, done: Some(done) });
+        if state.told {
+            return Ok(Taken::Known);
+        }
+        state.told = true;
+        Ok(if first { Taken::First } else { Taken::Tell })
+    }
+
+    /// Moves what is to be sent to the end of `to`. Whoever is told from now on has something new to send.
+    pub fn take_outbound(&self, to: &mut Outbound) {
+        let mut state = self.lock();
+        state.told = false;
+        state.outbound.append_to(to);
+    }
+
+    /// Whether there is something to send.
+    pub fn has_outbound(&self) -> bool {
+        !self.lock().outbound.is_empty()
+    }
+
+    /// Hands replies to those that wait for them.
+    ///
+    /// # Errors
+    /// A reply that nobody waits for: the connection is to be ended.
+    pub fn deliver(&self, replies: &mut Vec<Reply>, due: &mut Due) -> Result<(), Fault> {
+        if replies.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        for reply in replies.drain(..) {
+            if matches!(reply, Reply::Push(_)) {
+                // Nothing is subscribed to here.
+                continue;
+            }
+            let Some(oldest) = state.waiting.front_mut() else { return Err("a reply that nobody asked for") };
+            oldest.replies.push(reply);
+            if oldest.replies.len() == oldest.expects
+                && let Some(Waiting { replies, done, .. }) = state.waiting.pop_front()
+                && let Some(done) = done
+            {
+                due.0.push((done, Ok(replies)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up waiting where the time is over. Returns the next moment at which it is for one that waits.
+    pub fn expire(&self, now: u64, due: &mut Due) -> Option<u64> {
+        let mut state = self.lock();
+        let mut next = None;
+        for waiting in state.waiting.iter_mut().filter(|waiting| waiting.done.is_some()) {
+            if waiting.deadline > now {
+                next = Some(next.unwrap_or(u64::MAX).min(waiting.deadline));
+            } else if let Some(done) = waiting.done.take() {
+                due.0.push((done, Err(Failure::Late)));
+            }
+        }
+        next
+    }
+
+    /// Ends it: nobody waits any more, and nothing is taken. The first reason stays.
+    pub fn end(&self, failure: &Failure, due: &mut Due) {
+        let mut state = self.lock();
+        let failure = state.ended.get_or_insert_with(|| failure.clone()).clone();
+        let waiting = std::mem::take(&mut state.waiting);
+        due.0.extend(waiting.into_iter().filter_map(|waiting| Some((waiting.done?, Err(failure.clone())))));
+        state.outbound = Outbound::default();
+    }
+
+    /// Whether anybody waits for a reply, those whose time is over included.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.lock().waiting.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    type Outcome = Result<Replies, Failure>;
+
+    fn submit(pipe: &Pipe, deadline: u64, commands: usize) -> (Receiver<Outcome>, Result<Taken, Failure>) {
+        let (sender, receiver) = channel();
+        let done = Box::new(move |outcome| sender.send(outcome).expect("the test waits"));
+        let encode = |outbound: &mut Outbound| (0..commands).for_each(|_| outbound.command(&[b"GET", b"k"]));
+        (receiver, pipe.submit(deadline, encode, done).map_err(|(_, failure)| failure))
+    }
+
+    fn deliver(pipe: &Pipe, numbers: &[i64]) -> Result<(), Fault> {
+        let mut due = Due::default();
+        let outcome = pipe.deliver(&mut numbers.iter().map(|n| Reply::Number(*n)).collect(), &mut due);
+        due.settle();
+        outcome
+    }
+
+    fn numbers(numbers: &[i64]) -> Outcome {
+        Ok(numbers.iter().map(|n| Reply::Number(*n)).collect())
+    }
+
+    #[test]
+    fn replies_go_to_the_oldest_request() {
+        let pipe = Pipe::default();
+        let (one, taken) = submit(&pipe, 9, 1);
+        assert_eq!(taken, Ok(Taken::First));
+        let (three, taken) = submit(&pipe, 9, 3);
+        assert_eq!(taken, Ok(Taken::Known));
+        let mut sending = Outbound::default();
+        pipe.take_outbound(&mut sending);
+        assert_eq!((sending.commands(), pipe.has_outbound()), (4, false));
+        let (last, taken) = submit(&pipe, 9, 1);
+        assert_eq!(taken, Ok(Taken::Tell));
+        assert_eq!(deliver(&pipe, &[1, 2, 3]), Ok(()));
+        assert_eq!(one.try_recv(), Ok(numbers(&[1])));
+        assert!(three.try_recv().is_err());
+        assert_eq!(deliver(&pipe, &[4, 5]), Ok(()));
+        assert_eq!(three.try_recv(), Ok(numbers(&[2, 3, 4])));
+        assert_eq!(last.try_recv(), Ok(numbers(&[5])));
+        assert!(pipe.is_idle());
+        assert!(deliver(&pipe, &[6]).is_err());
+    }
+
+    #[test]
+    fn a_request_whose_time_is_over_keeps_its_place() {
+        let pipe = Pipe::default();
+        let (late, _) = submit(&pipe, 5, 1);
+        let (patient, _) = submit(&pipe, 9, 1);
+        let mut due = Due::default();
+        assert_eq!(pipe.expire(4, &mut due), Some(5));
+        assert_eq!(pipe.expire(5, &mut due), Some(9));
+        due.settle();
+        assert_eq!(late.try_recv(), Ok(Err(Failure::Late)));
+        assert_eq!(deliver(&pipe, &[1, 2]), Ok(()));
+        assert_eq!(patient.try_recv(), Ok(numbers(&[2])));
+        assert!(late.try_recv().is_err());
+        assert_eq!(pipe.expire(100, &mut due), None);
+    }
+
+    #[test]
+    fn the_end_is_told_to_all_and_nothing_is_taken_after_it() {
+        let pipe = Pipe::default();
+        let (waits, _) = submit(&pipe, 5, 2);
+        assert_eq!(deliver(&pipe, &[1]), Ok(()));
+        let mut due = Due::default();
+        pipe.end(&Failure::Ended("first".into()), &mut due);
+        pipe.end(&Failure::Ended("second".into()), &mut due);
+        due.settle();
+        let ended = Failure::Ended("first".into());
+        assert_eq!(waits.try_recv(), Ok(Err(ended.clone())));
+        assert_eq!(submit(&pipe, 5, 1).1, Err(ended));
+        assert!(!pipe.has_outbound());
+    }
+
+    #[test]
+    fn more_bytes_than_a_server_takes_are_not_queued() {
+        let pipe = Pipe::default();
+        let (sender, _receiver) = channel();
+        let value = vec![0; MAX_BYTES + 1];
+        let done = Box::new(move |outcome: Outcome| sender.send(outcome).expect("the test waits"));
+        let taken = pipe.submit(5, |outbound| outbound.command(&[b"SET", b"k", &value]), done);
+        assert!(taken.is_ok(), "a request by itself may be as long as it is");
+        assert_eq!(submit(&pipe, 5, 1).1, Err(Failure::Full));
+        pipe.take_outbound(&mut Outbound::default());
+        assert_eq!(submit(&pipe, 5, 1).1, Ok(Taken::Tell));
+    }
+
+    #[test]
+    fn a_panic_of_one_does_not_keep_the_others_from_their_replies() {
+        let pipe = Pipe::default();
+        let panics: Done = Box::new(|_| panic!("of a caller"));
+        assert!(pipe.submit(5, |outbound| outbound.command(&[b"GET", b"k"]), panics).is_ok());
+        let (other, _) = submit(&pipe, 5, 1);
+        assert_eq!(deliver(&pipe, &[1, 2]), Ok(()));
+        assert_eq!(other.try_recv(), Ok(numbers(&[2])));
+    }
+}
