@@ -16,7 +16,7 @@ pub(crate) fn boottime_ms() -> u64 {
 
 /// The same by the coarse clock: a few ns to read, at most one kernel tick old. It stands still while the
 /// machine sleeps, so the ticker adds that time, one period after the machine woke up at the latest.
-fn coarse_ms() -> u64 {
+pub(crate) fn coarse_ms() -> u64 {
     read(libc::CLOCK_MONOTONIC_COARSE) + SLEPT_MS.load(Ordering::Relaxed)
 }
 

@@ -70,6 +70,11 @@ impl Layout {
         [&self.entries[..], key].concat()
     }
 
+    /// How many bytes stand before the key in the name of an entry.
+    pub fn before_key(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Where the format and the number of partitions are recorded: `sj:{prefix.m}:meta`.
     pub fn meta(&self) -> Vec<u8> {
         format!("sj:{{{}.m}}:meta", self.prefix).into_bytes()

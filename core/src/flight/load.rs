@@ -147,10 +147,17 @@ impl Tiers {
         let now = self.clock.now_ms();
         // Whatever happens in between, no flight is left without an end.
         let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
+        if let [flight] = &flights[..] {
+            let kick = shared.load(&flight.key, move |named, read| {
+                let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
+                open.tiers.probed(&flight, shared.loaded(named.key(), read, now));
+            });
+            return kick.go();
+        }
         let keys = flights.iter().map(|flight| &*flight.key);
-        let kick = shared.load(keys, move |read| {
+        let kick = shared.load_many(keys, move |read| {
             let Some(shared) = &open.tiers.shared else { return };
-            let mut loaded = shared.loaded(open.flights.iter().map(|flight| &*flight.key), read, now);
+            let mut loaded = shared.loaded_many(open.flights.iter().map(|flight| &*flight.key), read, now);
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
                 open.tiers.probed(&flight, loaded);
             }

@@ -1,14 +1,15 @@
 //! Reads that never load: `get`, `get_many`, and the look into memory alone.
 
+use std::sync::Arc;
+
 use super::record::Record;
 use super::shared::Loaded;
-use super::sink::Reply;
+use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, Payload, Step};
 use crate::key;
 use crate::memory::Copy;
-use crate::redis::Read;
 
 impl Tiers {
     /// What memory can answer now, alone.
@@ -33,9 +34,7 @@ impl Tiers {
             return Ok(Step::Ready(Answer::Miss));
         }
         let sink = reply.sink("get", None)?;
-        self.read_shared(vec![key.to_vec()], move |mut answers| {
-            drop(sink.finish(answers.pop().unwrap_or(Answer::Miss)));
-        });
+        self.read_one(key, sink);
         Ok(Step::Pending)
     }
 
@@ -61,7 +60,7 @@ impl Tiers {
         }
         let sink = reply.sink("get_many", None)?;
         let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-        self.read_shared(missing, move |read| {
+        self.read_many(missing, move |read| {
             for (index, answer) in indices.into_iter().zip(read) {
                 answers[index] = Some(answer);
             }
@@ -71,37 +70,49 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    /// Reads keys in the shared tier, and keeps what it finds in memory.
-    fn read_shared(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+    /// Reads a key in the shared tier, and keeps what it finds in memory.
+    fn read_one(&self, key: &[u8], sink: Arc<dyn Sink>) {
         let Some(shared) = &self.shared else { return };
         let me = self.handle();
         let now = self.clock.now_ms();
-        // Taken before the read: a write in between voids them, and what was read is not kept.
-        let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
-        let names: Vec<Vec<u8>> = keys.clone();
-        let kick = shared
-            .load(names.iter().map(Vec::as_slice), move |read| done(me.keep_read(&keys, &tickets, read, now)));
+        // Taken before the read: a write in between voids it, and what was read is not kept.
+        let ticket = self.table.ticket(key);
+        let kick = shared.load(key, move |named, read| {
+            let Some(shared) = &me.shared else { return };
+            let loaded = shared.loaded(named.key(), read, now);
+            drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
+        });
         kick.go();
     }
 
-    fn keep_read(&self, keys: &[Vec<u8>], tickets: &[u64], read: Result<Read>, now: u64) -> Vec<Answer> {
-        let Some(shared) = &self.shared else { return Vec::new() };
-        let loaded = shared.loaded(keys.iter().map(Vec::as_slice), read, now);
-        let mut answers = Vec::with_capacity(loaded.len());
-        for ((loaded, key), ticket) in loaded.into_iter().zip(keys).zip(tickets) {
-            answers.push(match loaded {
-                Loaded::Fresh(record) => {
-                    self.table.store(key, *ticket, || self.remember(key, &record));
-                    self.counters.hits_l2.add(1);
-                    self.plain(&record, None)
-                }
-                Loaded::Stale(_) | Loaded::Absent | Loaded::Foreign | Loaded::Unreachable => {
-                    self.counters.misses.add(1);
-                    Answer::Miss
-                }
-            });
+    /// Reads many keys.
+    fn read_many(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+        let Some(shared) = &self.shared else { return };
+        let me = self.handle();
+        let now = self.clock.now_ms();
+        let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
+        let names = keys.clone();
+        let kick = shared.load_many(names.iter().map(Vec::as_slice), move |read| {
+            let Some(shared) = &me.shared else { return };
+            let loaded = shared.loaded_many(keys.iter().map(Vec::as_slice), read, now);
+            let found = loaded.into_iter().zip(&keys).zip(tickets);
+            done(found.map(|((loaded, key), ticket)| me.keep_loaded(key, ticket, loaded)).collect());
+        });
+        kick.go();
+    }
+
+    fn keep_loaded(&self, key: &[u8], ticket: u64, loaded: Loaded) -> Answer {
+        match loaded {
+            Loaded::Fresh(record) => {
+                self.table.store(key, ticket, || self.remember(key, &record));
+                self.counters.hits_l2.add(1);
+                self.plain(&record, None)
+            }
+            Loaded::Stale(_) | Loaded::Absent | Loaded::Foreign | Loaded::Unreachable => {
+                self.counters.misses.add(1);
+                Answer::Miss
+            }
         }
-        answers
     }
 
     /// The answer to a plain read: a remembered "not found" is a miss.

@@ -31,6 +31,18 @@ pub(crate) enum Loaded {
     Unreachable,
 }
 
+/// A key, as it stands in the name of its entry.
+pub(crate) struct Named {
+    name: Vec<u8>,
+    at: usize,
+}
+
+impl Named {
+    pub fn key(&self) -> &[u8] {
+        &self.name[self.at..]
+    }
+}
+
 /// The shared tier of one cache.
 pub(crate) struct Shared {
     tier: Arc<Tier>,
@@ -80,43 +92,67 @@ impl Shared {
         self.used.load(Ordering::Acquire)
     }
 
-    /// Reads keys in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it is
-    /// called once, with no lock held, and what was asked for first leaves first. What is returned is to be done when
-    /// the caller holds no lock.
-    pub fn load<'a>(
+    /// Reads a key in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it
+    /// is called once, with no lock held, and what was asked for first leaves first. What is returned is to be done
+    /// when the caller holds no lock.
+    pub fn load(
         &self,
-        keys: impl IntoIterator<Item = &'a [u8]>,
-        done: impl FnOnce(Result<Read>) + Send + 'static,
+        key: &[u8],
+        done: impl FnOnce(Named, Result<Read<Option<Bytes>>>) + Send + 'static,
     ) -> Kick {
         self.used.store(true, Ordering::Release);
-        self.tier.get_many(keys.into_iter().map(|key| self.layout.entry(key)).collect(), done)
+        let at = self.layout.before_key();
+        self.tier.get(self.layout.entry(key), move |name, read| done(Named { name, at }, read))
     }
 
-    /// What a read of `keys` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
+    /// Reads many keys in one round trip: as [`Shared::load`].
+    pub fn load_many<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+        done: impl FnOnce(Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
+    ) -> Kick {
+        self.used.store(true, Ordering::Release);
+        let names = keys.into_iter().map(|key| self.layout.entry(key)).collect();
+        self.tier.get_many(names, |_, read| done(read))
+    }
+
+    /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
     /// time of the read itself never makes a record younger.
-    pub fn loaded<'a>(
+    pub fn loaded(&self, key: &[u8], read: Result<Read<Option<Bytes>>>, now: u64) -> Loaded {
+        match read {
+            Ok(Read { found, server_now }) => self.found(key, found, server_now, now),
+            Err(_) => {
+                self.counters.l2_errors.add(1);
+                Loaded::Unreachable
+            }
+        }
+    }
+
+    /// What a read of many keys came to: see [`Shared::loaded`].
+    pub fn loaded_many<'a>(
         &self,
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
-        read: Result<Read>,
+        read: Result<Read<Vec<Option<Bytes>>>>,
         now: u64,
     ) -> Vec<Loaded> {
         match read {
             // One value for each key, or there is no telling whose they are.
-            Ok(read) if read.values.len() == keys.len() => {
-                let found = read.values.into_iter().zip(keys);
-                found
-                    .map(|(bytes, key)| match bytes {
-                        // An invalidation of this process has not reached it: what stands there is not valid.
-                        Some(_) if self.is_pending(key) => Loaded::Absent,
-                        Some(bytes) => self.read(key, bytes, read.server_now, now),
-                        None => Loaded::Absent,
-                    })
-                    .collect()
+            Ok(Read { found, server_now }) if found.len() == keys.len() => {
+                found.into_iter().zip(keys).map(|(found, key)| self.found(key, found, server_now, now)).collect()
             }
             _ => {
                 self.counters.l2_errors.add(1);
                 keys.map(|_| Loaded::Unreachable).collect()
             }
+        }
+    }
+
+    fn found(&self, key: &[u8], found: Option<Bytes>, server_now: u64, now: u64) -> Loaded {
+        match found {
+            // An invalidation of this process has not reached it: what stands there is not valid.
+            Some(_) if self.is_pending(key) => Loaded::Absent,
+            Some(bytes) => self.read(key, bytes, server_now, now),
+            None => Loaded::Absent,
         }
     }
 
@@ -208,12 +244,12 @@ impl Shared {
     /// true.
     pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(bool) + Send + 'static) -> Kick {
         self.used.store(true, Ordering::Release);
-        let names: Arc<[Vec<u8>]> = keys.iter().map(|key| self.layout.entry(key)).collect();
+        let names = keys.iter().map(|key| self.layout.entry(key)).collect();
         let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        self.tier.delete_many(names.clone(), move |deleted| {
+        self.tier.delete_many(names, move |names, deleted| {
             if deleted.is_err() {
                 counters.l2_errors.add(1);
-                names.iter().for_each(|name| tier.queue_invalidation(name.clone()));
+                names.into_iter().for_each(|name| tier.queue_invalidation(name));
             }
             done(deleted.is_err());
         })

@@ -11,6 +11,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Completion, Receipt};
@@ -26,6 +28,11 @@ pub struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     wake: Wake,
+    /// What is put off to the end of a batch.
+    #[cfg(not(feature = "shuttle"))]
+    owed_wake: AtomicBool,
+    #[cfg(not(feature = "shuttle"))]
+    owed_sleeper: AtomicBool,
     #[cfg(all(test, feature = "shuttle"))]
     pub(crate) mutant: Option<Mutant>,
 }
@@ -42,7 +49,7 @@ pub(crate) enum Mutant {
 
 #[derive(Default)]
 struct State {
-    open: HashSet<u64>,
+    open: HashSet<u64, foldhash::fast::RandomState>,
     done: VecDeque<Completion>,
     /// A wake was sent that no drain has answered by emptying the queue.
     woken: bool,
@@ -79,6 +86,10 @@ impl Queue {
             state: Mutex::new(State::default()),
             arrived: Condvar::new(),
             wake,
+            #[cfg(not(feature = "shuttle"))]
+            owed_wake: AtomicBool::new(false),
+            #[cfg(not(feature = "shuttle"))]
+            owed_sleeper: AtomicBool::new(false),
             #[cfg(all(test, feature = "shuttle"))]
             mutant: None,
         }
@@ -224,7 +235,7 @@ impl Queue {
     }
 
     /// Completes `token`, or gives the answer back when nobody waits for it any more.
-    pub(crate) fn complete(&self, token: u64, answer: Answer) -> Result<(), Answer> {
+    pub(crate) fn complete(self: &Arc<Self>, token: u64, answer: Answer) -> Result<(), Answer> {
         let (wake, sleeper) = {
             let mut state = lock(&self.state);
             if !state.open.remove(&token) {
@@ -239,8 +250,27 @@ impl Queue {
             }
             state.push(Completion { token, answer })
         };
-        self.announce(wake, sleeper);
+        if (wake || sleeper) && !self.put_off(wake, sleeper) {
+            self.announce(wake, sleeper);
+        }
         Ok(())
+    }
+
+    /// Leaves the wake to the end of the batch in which this answer comes, if it is one.
+    #[cfg(not(feature = "shuttle"))]
+    fn put_off(self: &Arc<Self>, wake: bool, sleeper: bool) -> bool {
+        if !crate::batch::put_off(self) {
+            return false;
+        }
+        self.owed_wake.fetch_or(wake, Ordering::Relaxed);
+        self.owed_sleeper.fetch_or(sleeper, Ordering::Relaxed);
+        true
+    }
+
+    /// The model checks answer from one thread of the operating system, which has no batches.
+    #[cfg(feature = "shuttle")]
+    fn put_off(self: &Arc<Self>, _: bool, _: bool) -> bool {
+        false
     }
 
     /// Puts an answer there that no call waits for: so a host that waits on its queue hears that there is something
@@ -263,6 +293,15 @@ impl Queue {
         if wake {
             self.wake.wake();
         }
+    }
+}
+
+#[cfg(not(feature = "shuttle"))]
+impl crate::batch::Owes for Queue {
+    fn pay(&self) {
+        let wake = self.owed_wake.swap(false, Ordering::Relaxed);
+        let sleeper = self.owed_sleeper.swap(false, Ordering::Relaxed);
+        self.announce(wake, sleeper);
     }
 }
 

@@ -10,11 +10,13 @@ use crate::wire::{Outbound, Replies, Reply};
 /// Keys of one command.
 pub(super) const MANY: usize = 1000;
 
-/// Reads keys: `GET`, or `MGET` for more than one.
-pub(super) fn get(keys: &[Vec<u8>], to: &mut Outbound) {
-    if let [key] = keys {
-        return to.command(&[b"GET", key]);
-    }
+/// Reads a key.
+pub(super) fn get(key: &[u8], to: &mut Outbound) {
+    to.command(&[b"GET", key]);
+}
+
+/// Reads keys.
+pub(super) fn get_many(keys: &[Vec<u8>], to: &mut Outbound) {
     for keys in keys.chunks(MANY) {
         with_keys(b"MGET", keys.len(), keys.iter().map(Vec::as_slice), to);
     }
@@ -26,24 +28,24 @@ fn with_keys<'a>(name: &[u8], count: usize, keys: impl Iterator<Item = &'a [u8]>
     keys.for_each(|key| to.part(key));
 }
 
-/// The values that [`get`] of `count` keys brought.
+/// The value that [`get`] brought.
+pub(super) fn value(replies: Replies) -> Result<Option<Bytes>, Trouble> {
+    of_reply(replies.one().ok_or(Trouble::Unexpected)?)
+}
+
+/// The values that [`get_many`] of `count` keys brought.
 pub(super) fn values(replies: Replies, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
-    let values: Vec<Option<Bytes>> = if count == 1 {
-        replies.into_iter().map(value).collect::<Result<_, _>>()?
-    } else {
-        let mut values = Vec::with_capacity(count);
-        for reply in replies {
-            let Reply::List(some) = reply else { return Err((&reply).into()) };
-            for one in some {
-                values.push(value(one)?);
-            }
+    let mut values = Vec::with_capacity(count);
+    for reply in replies {
+        let Reply::List(some) = reply else { return Err((&reply).into()) };
+        for one in some {
+            values.push(of_reply(one)?);
         }
-        values
-    };
+    }
     if values.len() == count { Ok(values) } else { Err(Trouble::Unexpected) }
 }
 
-fn value(reply: Reply) -> Result<Option<Bytes>, Trouble> {
+fn of_reply(reply: Reply) -> Result<Option<Bytes>, Trouble> {
     match reply {
         Reply::Nothing => Ok(None),
         Reply::Value(bytes) => Ok(Some(bytes)),
@@ -114,7 +116,7 @@ pub(super) fn scanned(replies: Replies) -> Result<(Vec<u8>, Vec<Vec<u8>>), Troub
 mod tests {
     use super::*;
 
-    fn value(text: &str) -> Reply {
+    fn text(text: &str) -> Reply {
         Reply::Value(Bytes::copy_from_slice(text.as_bytes()))
     }
 
@@ -123,27 +125,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_value_is_out_of_step() {
+        for wrong in [vec![], vec![Reply::Okay], vec![Reply::Number(1)], vec![text("a"), text("b")]] {
+            assert_eq!(value(replies(wrong.clone())), Err(Trouble::Unexpected), "{wrong:?}");
+        }
+        assert_eq!(value(replies(vec![text("a")])), Ok(Some(Bytes::from("a"))));
+        assert_eq!(value(replies(vec![Reply::TooLarge])), Ok(Some(Bytes::new())));
+        assert_eq!(value(replies(vec![Reply::Nothing])), Ok(None));
+    }
+
+    #[test]
     fn what_is_no_list_of_values_is_out_of_step() {
         for (wrong, count) in [
             (vec![], 1),
-            (vec![Reply::Okay], 1),
-            (vec![Reply::Number(1)], 1),
-            (vec![value("a"), value("b")], 1),
-            (vec![value("a")], 2),
-            (vec![Reply::List(vec![value("a")])], 2),
-            (vec![Reply::List(vec![value("a"), Reply::Number(2)])], 2),
+            (vec![text("a")], 1),
+            (vec![Reply::List(vec![text("a")])], 2),
+            (vec![Reply::List(vec![text("a"), text("b")])], 1),
+            (vec![Reply::List(vec![text("a"), Reply::Number(2)])], 2),
         ] {
             assert_eq!(values(replies(wrong.clone()), count), Err(Trouble::Unexpected), "{wrong:?}");
         }
-        let many = replies(vec![Reply::List(vec![value("a"), Reply::Nothing])]);
+        let many = replies(vec![Reply::List(vec![text("a"), Reply::Nothing])]);
         assert_eq!(values(many, 2), Ok(vec![Some(Bytes::from("a")), None]));
     }
 
     #[test]
     fn a_scan_ends_only_by_its_cursor() {
-        let reply = vec![Reply::List(vec![value("17"), Reply::List(vec![value("k")])])];
+        let reply = vec![Reply::List(vec![text("17"), Reply::List(vec![text("k")])])];
         assert_eq!(scanned(replies(reply)), Ok((b"17".to_vec(), vec![b"k".to_vec()])));
-        for wrong in [vec![], vec![Reply::Okay], vec![Reply::List(vec![value("0")])]] {
+        for wrong in [vec![], vec![Reply::Okay], vec![Reply::List(vec![text("0")])]] {
             assert_eq!(scanned(replies(wrong)), Err(Trouble::Unexpected));
         }
     }
@@ -151,7 +161,7 @@ mod tests {
     #[test]
     fn many_keys_go_into_several_commands() {
         let keys: Vec<Vec<u8>> = (0..2500).map(|n: u32| n.to_string().into_bytes()).collect();
-        for (ask, commands) in [(get as fn(&[Vec<u8>], &mut Outbound), 3), (|keys, to| unlink(keys, to), 3)] {
+        for (ask, commands) in [(get_many as fn(&[Vec<u8>], &mut Outbound), 3), (|keys, to| unlink(keys, to), 3)] {
             let mut to = Outbound::default();
             ask(&keys, &mut to);
             assert_eq!(to.commands(), commands);

@@ -11,7 +11,7 @@ use super::net;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::host::process;
-use crate::wire::{Failure, Kick, Line, Outbound, Replies, Reply, drive};
+use crate::wire::{Done, Failure, Kick, Line, Outbound, Replies, Reply, drive};
 
 /// So many timeouts without a byte from the server between them end the connection.
 const STRIKES: u32 = 2;
@@ -57,15 +57,14 @@ impl Connection {
         Ok((Connection { wire, time, identity, uncertain, strikes: Mutex::default() }, driver))
     }
 
-    /// Queues the commands that `encode` adds; `done` gets their replies, errors of the server among them, or what
-    /// went wrong by `deadline` (ms since boot). It is called on another thread, or later on this one.
+    /// Queues a request: see [`Line::submit`]. Who waits is called on another thread, or
+    /// later on this one.
     pub fn submit(
         &self,
         deadline: u64,
-        encode: impl FnOnce(&mut Outbound),
-        done: impl FnOnce(Result<Replies, Trouble>) + Send + 'static,
+        make: impl FnOnce(Result<&mut Outbound, Failure>) -> Option<Done>,
     ) -> Kick {
-        self.wire.submit(deadline, encode, done)
+        self.wire.0.submit(deadline, make)
     }
 
     /// The replies to the commands that `encode` adds.
@@ -110,22 +109,15 @@ impl Wire {
     /// The replies to the commands that `encode` adds.
     pub async fn many(&self, encode: impl FnOnce(&mut Outbound)) -> Result<Replies, Trouble> {
         let (sender, receiver) = oneshot::channel();
-        // Who asked may have gone.
-        self.submit(NEVER, encode, move |outcome| drop(sender.send(outcome))).go();
-        receiver.await.unwrap_or_else(|_| Err(Trouble::lost("it was closed")))
-    }
-
-    fn submit(
-        &self,
-        deadline: u64,
-        encode: impl FnOnce(&mut Outbound),
-        done: impl FnOnce(Result<Replies, Trouble>) + Send + 'static,
-    ) -> Kick {
-        let done = Box::new(move |outcome: Result<Replies, Failure>| done(outcome.map_err(Trouble::from)));
-        self.0.submit(deadline, encode, done).unwrap_or_else(|(done, failure)| {
-            later(move || done(Err(failure)));
-            Kick::NONE
-        })
+        let kick = self.0.submit(NEVER, |to| {
+            // What is refused drops the sender. Who asked may have gone.
+            encode(to.ok()?);
+            Some(Box::new(move |outcome| drop(sender.send(outcome))))
+        });
+        kick.go();
+        receiver
+            .await
+            .map_or_else(|_| Err(Trouble::lost("it was closed")), |outcome| outcome.map_err(Trouble::from))
     }
 
     fn cut(&self) {

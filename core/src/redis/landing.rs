@@ -14,10 +14,10 @@ use super::link::Turn;
 use super::pending::Due;
 use super::tier::{Tier, soon};
 use super::trouble::Trouble;
-use crate::clock::boottime_ms;
+use crate::clock::coarse_ms;
 use crate::host::process;
 use crate::resilience::Backoff;
-use crate::wire::{Kick, Outbound, Replies};
+use crate::wire::{Failure, Kick, Replies};
 
 /// Keys that are deleted in one step.
 const STEP_KEYS: usize = 10 * commands::MANY;
@@ -57,7 +57,7 @@ async fn land(tier: Weak<Tier>) {
 /// Lands some of what is due, once there is a connection.
 async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
     let patience = PATIENCE.max(tier.l2_timeout);
-    let deadline = boottime_ms() + WAIT;
+    let deadline = coarse_ms() + WAIT;
     let connection = tier.link.up(deadline).await?;
     if tier.pending.due_clear().is_some() {
         let outcome = tier.sweep(&connection, patience, || true).await;
@@ -70,7 +70,10 @@ async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
         changed.await;
         return Ok(());
     };
-    let replies = soon(patience, async { replies.await.unwrap_or(Err(Trouble::Closed)) }).await;
+    let replies = soon(patience, async {
+        replies.await.map_err(|_| Trouble::lost("it was closed"))?.map_err(Trouble::from)
+    })
+    .await;
     let outcome = replies.and_then(|replies| commands::all_deleted(&replies));
     if outcome.is_ok() {
         tier.pending.landed(&due);
@@ -82,7 +85,7 @@ async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
 struct Sent {
     connection: Arc<Connection>,
     due: Vec<Due>,
-    replies: oneshot::Receiver<Result<Replies, Trouble>>,
+    replies: oneshot::Receiver<Result<Replies, Failure>>,
 }
 
 /// Sends the deletions that are due; none where there are none.
@@ -104,8 +107,11 @@ async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Troub
             return Kick::NONE;
         }
         let (done, replies) = oneshot::channel();
-        let encode = |to: &mut Outbound| commands::unlink(due.iter().map(|(key, _)| key), to);
-        let kick = connection.submit(u64::MAX, encode, move |outcome| drop(done.send(outcome)));
+        let kick = connection.submit(u64::MAX, |to| {
+            // What is refused drops the sender.
+            commands::unlink(due.iter().map(|(key, _)| key), to.ok()?);
+            Some(Box::new(move |outcome| drop(done.send(outcome))))
+        });
         drop(sender.send(Ok(Some(Sent { connection: connection.clone(), due, replies }))));
         kick
     };

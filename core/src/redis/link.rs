@@ -28,7 +28,7 @@ use super::connection::Connection;
 use super::handshake::Predecessor;
 use super::pending::Pending;
 use super::trouble::Trouble;
-use crate::clock::boottime_ms;
+use crate::clock::coarse_ms;
 use crate::host::process;
 use crate::resilience::{Backoff, Breaker};
 use crate::wire::Kick;
@@ -63,7 +63,7 @@ pub(super) struct Link {
     pending: Arc<Pending>,
     phase: watch::Sender<Phase>,
     gate: Mutex<Gate>,
-    /// When somebody last asked for a connection, in ms since boot.
+    /// When somebody last asked for a connection, in ms of `coarse_ms`.
     asked: AtomicU64,
     predecessor: Mutex<Predecessor>,
     supervisor: Mutex<Option<AbortHandle>>,
@@ -90,7 +90,7 @@ struct Gate {
 }
 
 struct Waiting {
-    /// In ms since boot.
+    /// In ms of [`coarse_ms`].
     deadline: u64,
     job: Job,
 }
@@ -101,7 +101,7 @@ enum Phase {
     Connecting,
     /// Between two attempts.
     Waiting {
-        /// In ms since boot.
+        /// In ms of [`coarse_ms`].
         next: u64,
         why: Trouble,
     },
@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// Does `job` with the connection, once there is one; what it queues is sent in the order of these calls. Fails at
-    /// once where nothing can be expected before `deadline` (ms since boot), and when that has come.
+    /// once where nothing can be expected before `deadline` (ms of [`coarse_ms`]), and when that has come.
     ///
     /// What it returns is to be done when no lock is held.
     pub fn submit(
@@ -133,7 +133,7 @@ impl Link {
         deadline: u64,
         job: impl FnOnce(Result<Turn<'_>, Trouble>) -> Kick + Send + 'static,
     ) -> Kick {
-        self.asked.store(boottime_ms(), Ordering::Relaxed);
+        self.asked.store(coarse_ms(), Ordering::Relaxed);
         let mut gate = self.gate();
         if let Some(connection) = &gate.current {
             return job(Ok(Turn { connection, waited: false }));
@@ -302,7 +302,7 @@ impl Link {
 
     /// Whether a lost connection is to be made anew.
     fn is_wanted(&self) -> bool {
-        !self.pending.is_empty() || boottime_ms().saturating_sub(self.asked.load(Ordering::Relaxed)) < INTEREST
+        !self.pending.is_empty() || coarse_ms().saturating_sub(self.asked.load(Ordering::Relaxed)) < INTEREST
     }
 
     async fn attempt(&self) -> Result<(Arc<Connection>, JoinHandle<()>), Trouble> {
@@ -354,7 +354,7 @@ async fn supervise(link: Weak<Link>) {
             return;
         }
         let pause = if matches!(why, Trouble::Refused(_)) { REFUSED_PAUSE } else { backoff.pause() };
-        if !this.pause(boottime_ms() + millis(pause), why) {
+        if !this.pause(coarse_ms() + millis(pause), why) {
             return;
         }
         drop(this);
@@ -379,7 +379,7 @@ async fn attend(connection: &Connection, driver: &mut JoinHandle<()>) {
 async fn watch_deadlines(link: Weak<Link>) {
     loop {
         let Some(this) = link.upgrade() else { return };
-        let now = boottime_ms();
+        let now = coarse_ms();
         let next = this.turn_away(|deadline| deadline <= now, &Trouble::Timeout);
         let Some(next) = next else {
             let mut gate = this.gate();

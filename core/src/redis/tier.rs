@@ -17,11 +17,11 @@ use super::landing;
 use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
 use super::trouble::Trouble;
-use crate::clock::{Clock, boottime_ms};
+use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
-use crate::wire::{Kick, Outbound, Replies};
+use crate::wire::{Failure, Kick, Outbound, Replies};
 
 /// Operations of one tier that may be in flight, those that wait for a connection included.
 const MAX_IN_FLIGHT: usize = 10_000;
@@ -39,10 +39,9 @@ pub(crate) struct Settings {
     pub entry_pattern: Vec<u8>,
 }
 
-/// What was read.
-pub(crate) struct Read {
-    /// In the order of the keys. An entry that is too large comes as no bytes.
-    pub values: Vec<Option<Bytes>>,
+/// What was read: an entry, or one for each key in their order. An entry that is too large comes as no bytes.
+pub(crate) struct Read<V> {
+    pub found: V,
     /// The server's time after the read or a little later, in ms since 1970.
     pub server_now: u64,
 }
@@ -87,30 +86,56 @@ impl Tier {
         })
     }
 
-    /// Reads entries, in one round trip. A key whose invalidation was pending when this began is absent.
+    /// Reads one entry, in one round trip; none where its invalidation was pending when this began. `done` gets the
+    /// key back.
     ///
     /// As with all operations here, `done` is called once, on a thread of the core or on one that waits for an answer
     /// of its own, and the commands of two operations leave in the order of the calls.
     ///
     /// # Errors
     /// `Unavailable`, `Overloaded`, `Unsupported` (a namespace of another format), `Closed`.
-    pub fn get_many(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Result<Read, Error>) + Send + 'static) -> Kick {
-        let prepare = |tier: &Tier, turn: &Turn<'_>| {
+    pub fn get(
+        &self,
+        key: Vec<u8>,
+        done: impl FnOnce(Vec<u8>, Result<Read<Option<Bytes>>, Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, key: &Vec<u8>| {
             // A deletion that lands while the value is on its way leaves the queue before the value is here.
+            let pending = tier.pending.contains(key);
+            let connection = turn.connection.clone();
+            move |key: &Vec<u8>, to: &mut Outbound| {
+                commands::get(key, to);
+                move |replies: Replies| {
+                    let found = commands::value(replies)?.filter(|_| !pending);
+                    Ok(Read { found, server_now: connection.time.late() })
+                }
+            }
+        };
+        self.begin("get", key, prepare, done)
+    }
+
+    /// Reads many entries, in one round trip: as [`Tier::get`].
+    pub fn get_many(
+        &self,
+        keys: Vec<Vec<u8>>,
+        done: impl FnOnce(Vec<Vec<u8>>, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, keys: &Vec<Vec<u8>>| {
             let pending: Vec<usize> = match tier.pending.is_empty() {
                 true => Vec::new(),
                 false => (0..keys.len()).filter(|index| tier.pending.contains(&keys[*index])).collect(),
             };
             let (connection, count) = (turn.connection.clone(), keys.len());
-            let encode = move |to: &mut Outbound| commands::get(&keys, to);
-            let finish = move |replies| {
-                let mut values = commands::values(replies, count)?;
-                pending.into_iter().for_each(|index| values[index] = None);
-                Ok(Read { values, server_now: connection.time.late() })
-            };
-            (encode, finish)
+            move |keys: &Vec<Vec<u8>>, to: &mut Outbound| {
+                commands::get_many(keys, to);
+                move |replies: Replies| {
+                    let mut found = commands::values(replies, count)?;
+                    pending.into_iter().for_each(|index| found[index] = None);
+                    Ok(Read { found, server_now: connection.time.late() })
+                }
+            }
         };
-        self.begin("get", prepare, done)
+        self.begin("get", keys, prepare, done)
     }
 
     /// Stores entries, in one round trip. `entries` makes them from the server's time now or a little earlier, in
@@ -126,18 +151,19 @@ impl Tier {
         entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
         done: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Kick {
-        let prepare = |tier: &Tier, turn: &Turn<'_>| {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, (): &()| {
             let entries = entries(turn.connection.time.early(), turn.waited);
             let cover = tier.pending.cover(entries.iter().map(|(key, _, _)| key), turn.connection.uncertain);
-            let encode = move |to: &mut Outbound| commands::set(&entries, to);
-            let finish = move |replies: Replies| {
-                commands::all_stored(&replies)?;
-                cover.settle();
-                Ok(())
-            };
-            (encode, finish)
+            move |(): &(), to: &mut Outbound| {
+                commands::set(&entries, to);
+                move |replies: Replies| {
+                    commands::all_stored(&replies)?;
+                    cover.settle();
+                    Ok(())
+                }
+            }
         };
-        self.begin("set", prepare, done)
+        self.begin("set", (), prepare, move |(), stored| done(stored))
     }
 
     /// Deletes keys, in one round trip.
@@ -146,22 +172,23 @@ impl Tier {
     /// As [`Tier::get_many`]. Some of the keys, or all, may have been deleted all the same.
     pub fn delete_many(
         &self,
-        keys: Arc<[Vec<u8>]>,
-        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+        keys: Vec<Vec<u8>>,
+        done: impl FnOnce(Vec<Vec<u8>>, Result<(), Error>) + Send + 'static,
     ) -> Kick {
-        let prepare = |tier: &Tier, _: &Turn<'_>| {
+        let prepare = |tier: &Tier, _: &Turn<'_>, _: &Vec<Vec<u8>>| {
             let position = tier.pending.position();
-            let pending = tier.pending.clone();
-            let deleted = keys.clone();
-            let encode = move |to: &mut Outbound| commands::unlink(keys.iter(), to);
-            let finish = move |replies: Replies| {
-                commands::all_deleted(&replies)?;
-                pending.deleted(&deleted, position);
-                Ok(())
-            };
-            (encode, finish)
+            move |keys: &Vec<Vec<u8>>, to: &mut Outbound| {
+                commands::unlink(keys, to);
+                move |replies: Replies| commands::all_deleted(&replies).map(|()| position)
+            }
         };
-        self.begin("delete", prepare, done)
+        let pending = self.pending.clone();
+        self.begin("delete", keys, prepare, move |keys, deleted| {
+            if let Ok(position) = deleted {
+                pending.deleted(&keys, position);
+            }
+            done(keys, deleted.map(drop));
+        })
     }
 
     /// Deletes every entry of the namespace. Entries stored meanwhile may be deleted as well.
@@ -285,45 +312,57 @@ impl Tier {
     }
 
     /// Begins an operation of a user, with everything that such a one is subject to. `prepare` is called when its
-    /// commands are to leave: what it returns adds them, and makes the result of the replies.
-    fn begin<T, E, F>(
+    /// commands are to leave. What it returns adds them, and what that returns makes the result of the replies. The
+    /// subject of the operation, its keys, is lent to both and ends at `done`.
+    fn begin<S, T, E, F>(
         &self,
         name: &'static str,
-        prepare: impl FnOnce(&Tier, &Turn<'_>) -> (E, F) + Send + 'static,
-        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+        subject: S,
+        prepare: impl FnOnce(&Tier, &Turn<'_>, &S) -> E + Send + 'static,
+        done: impl FnOnce(S, Result<T, Error>) + Send + 'static,
     ) -> Kick
     where
-        E: FnOnce(&mut Outbound),
+        S: Send + 'static,
+        E: FnOnce(&S, &mut Outbound) -> F,
         F: FnOnce(Replies) -> Result<T, Trouble> + Send + 'static,
     {
         let operation = match self.admit() {
             Ok(operation) => operation,
             Err(trouble) => {
                 // The caller may hold locks that `done` takes.
-                later(move || done(Err(trouble.into_error(name))));
+                later(move || done(subject, Err(trouble.into_error(name))));
                 return Kick::NONE;
             }
         };
         let deadline = operation.deadline;
-        self.link.submit(deadline, move |turn| match turn {
-            Ok(turn) => {
-                let (encode, finish) = prepare(&operation.slot.0, &turn);
-                let used = turn.connection.clone();
-                turn.connection.submit(deadline, encode, move |replies| {
-                    let outcome = replies.and_then(finish);
-                    operation.slot.0.judge(&used, &outcome);
-                    operation.end(&outcome);
-                    done(outcome.map_err(|trouble| trouble.into_error(name)));
-                })
-            }
-            Err(trouble) => {
-                later(move || {
-                    let outcome = Err(trouble);
-                    operation.end(&outcome);
-                    done(outcome.map_err(|trouble| trouble.into_error(name)));
-                });
-                Kick::NONE
-            }
+        let end = move |operation: Operation, subject, outcome: Result<T, Trouble>| {
+            operation.end(&outcome);
+            done(subject, outcome.map_err(|trouble| trouble.into_error(name)));
+        };
+        self.link.submit(deadline, move |turn| {
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(trouble) => {
+                    later(move || end(operation, subject, Err(trouble)));
+                    return Kick::NONE;
+                }
+            };
+            let encode = prepare(&operation.slot.0, &turn, &subject);
+            let used = turn.connection.clone();
+            turn.connection.submit(deadline, move |to| match to {
+                Ok(to) => {
+                    let finish = encode(&subject, to);
+                    Some(Box::new(move |replies: Result<Replies, Failure>| {
+                        let outcome = replies.map_err(Trouble::from).and_then(finish);
+                        operation.slot.0.judge(&used, &outcome);
+                        end(operation, subject, outcome);
+                    }))
+                }
+                Err(failure) => {
+                    later(move || end(operation, subject, Err(failure.into())));
+                    None
+                }
+            })
         })
     }
 
@@ -349,13 +388,13 @@ impl Tier {
         }
         let permit = self.breaker.permit().ok_or(Trouble::CutOff)?;
         let patience = u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4);
-        Ok(Operation { deadline: boottime_ms() + patience, permit, slot })
+        Ok(Operation { deadline: coarse_ms() + patience, permit, slot })
     }
 }
 
 /// An operation of a user that was let in.
 struct Operation {
-    /// In ms since boot.
+    /// In ms of [`coarse_ms`].
     deadline: u64,
     permit: Permit,
     slot: Slot,

@@ -8,6 +8,7 @@
 //!    +---------------------------- any success ---------------------------------+
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
@@ -25,6 +26,8 @@ const LONGEST_COOLDOWN: u64 = 15_000;
 pub(crate) struct Breaker {
     enabled: bool,
     clock: Clock,
+    /// Whether it is closed and has no failure to remember: then neither leave nor success has anything to look at.
+    at_rest: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -53,11 +56,14 @@ pub(crate) struct Permit {
 impl Breaker {
     pub fn new(enabled: bool, clock: Clock) -> Self {
         let state = State { phase: Phase::Closed, failures: [0; FAILURES], failed: 0, cooldown: COOLDOWN };
-        Breaker { enabled, clock, state: Mutex::new(state) }
+        Breaker { enabled, clock, at_rest: AtomicBool::new(true), state: Mutex::new(state) }
     }
 
     /// Leave to try; none while the breaker is open, or another operation probes.
     pub fn permit(self: &Arc<Self>) -> Option<Permit> {
+        if self.at_rest.load(Ordering::Relaxed) {
+            return Some(Permit { breaker: self.clone(), probe: false });
+        }
         let mut state = self.lock();
         let probe = match state.phase {
             Phase::Closed => false,
@@ -73,10 +79,14 @@ impl Breaker {
 
     /// The shared tier has answered.
     pub fn success(&self) {
+        if self.at_rest.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.failed = 0;
         state.cooldown = COOLDOWN;
+        self.at_rest.store(true, Ordering::Relaxed);
     }
 
     /// A new connection stands. That proves no operation, so the breaker stays open, but a probe need not wait.
@@ -101,6 +111,7 @@ impl Breaker {
         }
         let now = self.clock.now_ms();
         let mut state = self.lock();
+        self.at_rest.store(false, Ordering::Relaxed);
         match state.phase {
             Phase::Closed => {
                 let at = state.failed % FAILURES;

@@ -24,7 +24,7 @@ use super::parser::{MAX_LINE, Parser};
 use super::pipe::{Done, Due, Failure, Pipe, Taken};
 use super::reply::Reply;
 use super::transport::{Transport, shut_down};
-use crate::clock::boottime_ms;
+use crate::clock::coarse_ms;
 
 /// So much is read at once, beside what goes straight into a value.
 const BUFFER: usize = 64 << 10;
@@ -111,15 +111,14 @@ impl Line {
         })
     }
 
-    /// Queues a request: see [`Pipe::submit`]. `deadline` is in ms since boot.
+    /// Queues a request: see [`Pipe::submit`]. `deadline` is in ms of [`coarse_ms`].
     pub fn submit(
         self: &Arc<Self>,
         deadline: u64,
-        encode: impl FnOnce(&mut Outbound),
-        done: Done,
-    ) -> Result<Kick, (Done, Failure)> {
-        let taken = self.pipe.submit(deadline, encode, done)?;
-        Ok(Kick((taken != Taken::Known).then(|| (self.clone(), taken))))
+        make: impl FnOnce(Result<&mut Outbound, Failure>) -> Option<Done>,
+    ) -> Kick {
+        let taken = self.pipe.submit(deadline, make);
+        Kick(taken.filter(|taken| *taken != Taken::Known).map(|taken| (self.clone(), taken)))
     }
 
     /// How many bytes have come so far.
@@ -319,7 +318,7 @@ pub(crate) async fn drive(line: Arc<Line>) {
 fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
     // A request that comes from here on tells us, or is seen.
     line.timed.store(false, Ordering::Release);
-    let now = boottime_ms();
+    let now = coarse_ms();
     let next = line.pipe.expire(now, due);
     due.settle();
     let next = next.filter(|next| *next < u64::MAX)?;

@@ -20,6 +20,6 @@ mod transport;
 
 pub(crate) use line::{Kick, Line, drive};
 pub(crate) use outbound::Outbound;
-pub(crate) use pipe::{Failure, Replies};
+pub(crate) use pipe::{Done, Failure, Replies};
 pub(crate) use reply::Reply;
 pub(crate) use transport::Transport;

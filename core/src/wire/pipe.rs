@@ -12,11 +12,15 @@ use std::collections::VecDeque;
 use super::outbound::Outbound;
 use super::parser::Fault;
 use super::reply::Reply;
+use crate::batch;
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// More bytes than this are not queued behind others: a server that does not read must not make this process hold
 /// everything that is written.
 const MAX_BYTES: usize = 64 << 20;
+
+/// So much is sent by the thread of a caller itself; more would hold it up.
+const DIRECT: usize = 16 << 10;
 
 /// Why a request gets no replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +90,15 @@ pub(crate) struct Due(Vec<(Done, Result<Replies, Failure>)>);
 impl Due {
     /// Makes the calls. A panic in one is its own: the others are made.
     pub fn settle(&mut self) {
-        for (done, outcome) in self.0.drain(..) {
-            // What a caller's end does is not for the connection to suffer from.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| done(outcome)));
+        if self.0.is_empty() {
+            return;
         }
+        batch::together(|| {
+            for (done, outcome) in self.0.drain(..) {
+                // What a caller's end does is not for the connection to suffer from.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| done(outcome)));
+            }
+        });
     }
 }
 
@@ -129,37 +138,37 @@ struct Waiting {
 }
 
 impl Pipe {
-    /// Queues the commands that `encode` adds, and who waits for their replies until `deadline`.
+    /// Queues a request until `deadline`: `make` adds its commands and says who waits for their replies. Where nothing
+    /// can be sent any more, or too much waits to be, `make` is told why instead, and nothing is queued.
     ///
-    /// # Errors
-    /// Gives `done` back where nothing can be sent any more, or too much waits to be.
+    /// It is called under the lock.
     pub fn submit(
         &self,
         deadline: u64,
-        encode: impl FnOnce(&mut Outbound),
-        done: Done,
-    ) -> Result<Taken, (Done, Failure)> {
+        make: impl FnOnce(Result<&mut Outbound, Failure>) -> Option<Done>,
+    ) -> Option<Taken> {
         let mut state = self.lock();
-        if let Some(failure) = &state.ended {
-            return Err((done, failure.clone()));
-        }
-        if state.outbound.len() > MAX_BYTES {
-            return Err((done, Failure::Full));
+        let refusal = match &state.ended {
+            Some(failure) => Some(failure.clone()),
+            None => (state.outbound.len() > MAX_BYTES).then_some(Failure::Full),
+        };
+        if let Some(refusal) = refusal {
+            drop(state);
+            make(Err(refusal));
+            return None;
         }
         let before = state.outbound.commands();
-        encode(&mut state.outbound);
+        let done = make(Ok(&mut state.outbound))?;
         let expects = state.outbound.commands() - before;
-        if expects == 0 {
-            return Err((done, Failure::Fault("a request without a command")));
-        }
-        let first = state.waiting.is_empty() && !state.told;
+        debug_assert!(expects > 0, "a request has a command");
+        let first = state.waiting.is_empty() && !state.told && state.outbound.len() <= DIRECT;
         let replies = Replies { first: None, others: Vec::with_capacity(expects - 1) };
         state.waiting.push_back(Waiting { expects, replies, deadline, done: Some(done) });
         if state.told {
-            return Ok(Taken::Known);
+            return Some(Taken::Known);
         }
         state.told = true;
-        Ok(if first { Taken::First } else { Taken::Tell })
+        Some(if first { Taken::First } else { Taken::Tell })
     }
 
     /// Moves what is to be sent to the end of `to`. Whoever is told from now on has something new to send.
@@ -244,9 +253,25 @@ mod tests {
 
     fn submit(pipe: &Pipe, deadline: u64, commands: usize) -> (Receiver<Outcome>, Result<Taken, Failure>) {
         let (sender, receiver) = channel();
-        let done = Box::new(move |outcome| sender.send(outcome).expect("the test waits"));
-        let encode = |outbound: &mut Outbound| (0..commands).for_each(|_| outbound.command(&[b"GET", b"k"]));
-        (receiver, pipe.submit(deadline, encode, done).map_err(|(_, failure)| failure))
+        let mut refusal = None;
+        let taken = pipe.submit(deadline, |to| match to {
+            Ok(to) => {
+                (0..commands).for_each(|_| to.command(&[b"GET", b"k"]));
+                Some(Box::new(move |outcome| sender.send(outcome).expect("the test waits")))
+            }
+            Err(failure) => {
+                refusal = Some(failure);
+                None
+            }
+        });
+        (receiver, taken.ok_or_else(|| refusal.expect("taken or refused")))
+    }
+
+    fn queue(pipe: &Pipe, parts: &[&[u8]], done: Done) -> Option<Taken> {
+        pipe.submit(5, |to| {
+            to.expect("it is taken").command(parts);
+            Some(done)
+        })
     }
 
     fn deliver(pipe: &Pipe, numbers: &[i64]) -> Result<(), Fault> {
@@ -319,8 +344,8 @@ mod tests {
         let (sender, _receiver) = channel();
         let value = vec![0; MAX_BYTES + 1];
         let done = Box::new(move |outcome: Outcome| sender.send(outcome).expect("the test waits"));
-        let taken = pipe.submit(5, |outbound| outbound.command(&[b"SET", b"k", &value]), done);
-        assert!(taken.is_ok(), "a request by itself may be as long as it is");
+        let taken = queue(&pipe, &[b"SET", b"k", &value], done);
+        assert_eq!(taken, Some(Taken::Tell), "a request by itself may be as long as it is");
         assert_eq!(submit(&pipe, 5, 1).1, Err(Failure::Full));
         pipe.take_outbound(&mut Outbound::default());
         assert_eq!(submit(&pipe, 5, 1).1, Ok(Taken::Tell));
@@ -330,7 +355,7 @@ mod tests {
     fn a_panic_of_one_does_not_keep_the_others_from_their_replies() {
         let pipe = Pipe::default();
         let panics: Done = Box::new(|_| panic!("of a caller"));
-        assert!(pipe.submit(5, |outbound| outbound.command(&[b"GET", b"k"]), panics).is_ok());
+        assert!(queue(&pipe, &[b"GET", b"k"], panics).is_some());
         let (other, _) = submit(&pipe, 5, 1);
         assert_eq!(deliver(&pipe, &[1, 2]), Ok(()));
         assert_eq!(other.try_recv(), Ok(numbers(&[2])));
