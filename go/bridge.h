@@ -24,9 +24,9 @@ typedef struct sjgo_reply {
 	uint64_t owner;
 } sjgo_reply;
 
-// Makes a reply of a completion. A value that fits into the room is copied there and freed at once, so that the
-// call costs no second one; returns how much room it took.
-static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size_t at, size_t cap) {
+// Makes a reply of a completion. A value of at most `most` bytes that fits into the room is copied there and freed at
+// once, so that the call costs no second one; returns how much room it took.
+static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size_t at, size_t cap, size_t most) {
 	to->token = from->token;
 	to->status = from->status;
 	to->codec = from->codec;
@@ -40,7 +40,7 @@ static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size
 	to->at = at;
 	to->ptr = 0;
 	to->owner = 0;
-	if (from->value.len == 0 || (at <= cap && from->value.len <= cap - at)) {
+	if (from->value.len == 0 || (from->value.len <= most && at <= cap && from->value.len <= cap - at)) {
 		if (from->value.len > 0) {
 			memcpy(room + at, from->value.ptr, from->value.len);
 		}
@@ -96,7 +96,7 @@ static sj_fetch_opts sjgo_fetch(uint32_t flags, int64_t ttl_ms, uint32_t store_a
 static int32_t sjgo_answer(int32_t status, sj_completion *out, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	if (status != SJ_PENDING) {
 		out->status = status;
-		sjgo_take(out, reply, room, 0, cap);
+		sjgo_take(out, reply, room, 0, cap, cap);
 	}
 	return status;
 }
@@ -246,6 +246,10 @@ static int32_t sjgo_slots_open(uint64_t max_entries, uint64_t max_bytes, sj_slot
 
 #define SJGO_BATCH 256
 
+// Longer values are left to those who wait for them: they copy them once, to where they are wanted, and beside each
+// other.
+#define SJGO_SHORT 1024
+
 // Blocks until there are completions, and takes up to SJGO_BATCH of them. Values are copied into the room as far as
 // it goes.
 static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, size_t cap) {
@@ -255,7 +259,7 @@ static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, siz
 	for (intptr_t i = 0; i < count; i++) {
 		// Each value begins where a number may stand: that of a call on many is an array of items.
 		used = (used + 7) & ~(size_t)7;
-		used += sjgo_take(&out[i], &replies[i], room, used, cap);
+		used += sjgo_take(&out[i], &replies[i], room, used, cap, SJGO_SHORT);
 	}
 	return count < 0 ? 0 : (size_t)count;
 }

@@ -220,6 +220,13 @@ func (c *call) answer(status int32) (reply, bool) {
 
 // take makes a reply of a raw one, whose value is in room or, if it did not fit there, is fetched now.
 func take(raw *rawReply, room []byte) reply {
+	answer := takeLater(raw, room)
+	answer.collect(nil)
+	return answer
+}
+
+// takeLater makes a reply of a raw one, whose value is in room or, if it is not, to be collected.
+func takeLater(raw *rawReply, room []byte) reply {
 	answer := reply{
 		token:     uint64(raw.token),
 		status:    int32(raw.status),
@@ -239,9 +246,29 @@ func take(raw *rawReply, room []byte) reply {
 		answer.value = room[raw.at : raw.at+raw.len]
 		return answer
 	}
-	answer.value = make([]byte, raw.len)
-	C.sjgo_copy(raw.ptr, raw.owner, roomPtr(answer.value), C.size_t(raw.len))
+	answer.left = leftValue{ptr: uint64(raw.ptr), owner: uint64(raw.owner), size: int(raw.len)}
 	return answer
+}
+
+// A leftValue is a value that the library still holds.
+type leftValue struct {
+	ptr, owner uint64
+	size       int
+}
+
+// collect fetches the value of a reply that was left with the library: into scratch where it fits, or into memory that
+// is the reply's alone. Bytes always get the latter: they are what the caller wants.
+func (r *reply) collect(scratch []byte) {
+	if r.left.ptr == 0 {
+		return
+	}
+	if r.codec != codecRaw && r.left.size <= len(scratch) {
+		r.value = scratch[:r.left.size]
+	} else {
+		r.value, r.own = make([]byte, r.left.size), true
+	}
+	C.sjgo_copy(C.uint64_t(r.left.ptr), C.uint64_t(r.left.owner), roomPtr(r.value), C.size_t(r.left.size))
+	r.left = leftValue{}
 }
 
 // An item is the answer for one key of a call on many.
@@ -289,7 +316,7 @@ func (b *batch) deliver(i int) {
 		return
 	}
 	deliver(uint64(raw.token), func(scratch []byte) reply {
-		answer := take(raw, b.room)
+		answer := takeLater(raw, b.room)
 		if raw.ptr == 0 {
 			// The room is filled anew by the next batch.
 			answer.value = append(scratch[:0], answer.value...)

@@ -28,6 +28,22 @@ func decodeInto[T any](codec uint32, stored []byte) (T, error) {
 	return value, nil
 }
 
+// giveBytes gives bytes away as they are, where dest takes them and nobody else has their memory.
+func (r *reply) giveBytes(dest any) bool {
+	if !r.own || r.codec != codecRaw {
+		return false
+	}
+	switch dest := dest.(type) {
+	case *[]byte:
+		*dest = r.value
+	case *any:
+		*dest = r.value
+	default:
+		return false
+	}
+	return true
+}
+
 // decode makes a value of stored bytes, in dest: a pointer to the zero value of its type.
 func decode(codec uint32, stored []byte, dest any) error {
 	switch dest := dest.(type) {

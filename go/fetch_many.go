@@ -271,6 +271,7 @@ func (w *waitingKeys) next(ctx context.Context) (string, reply, error) {
 			return "", reply{}, ctx.Err()
 		}
 	}
+	answer.collect(nil)
 	key := w.keys[answer.token]
 	delete(w.keys, answer.token)
 	return key, answer, nil
@@ -291,6 +292,7 @@ func (w *waitingKeys) withdraw() {
 }
 
 func (w *waitingKeys) drop(answer reply) {
+	answer.collect(nil)
 	if answer.lease != 0 {
 		capiAbandon(w.cache.handle, answer.lease)
 	}

@@ -3,6 +3,7 @@ package scrubjay
 import (
 	"context"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -61,6 +62,9 @@ type reply struct {
 	err     error
 	receipt Receipt
 	value   []byte
+	// left is the value as long as it was not collected; own says that nobody else has the memory of value.
+	left leftValue
+	own  bool
 	// grant is leave to keep the value decoded; kept says whether it is given.
 	grant grant
 	kept  bool
@@ -135,19 +139,20 @@ func withdraw(token uint64) bool {
 
 // await waits for the answer to c, which is pending, or for the end of ctx.
 func (c *call) await(ctx context.Context) (reply, error) {
-	if answer, ok := c.register(c.token); ok {
-		return answer, nil
-	}
-	select {
-	case answer := <-c.answers:
-		c.grow(len(answer.value))
-		return answer, nil
-	case <-ctx.Done():
-		if withdraw(c.token) {
-			return reply{}, ctx.Err()
+	answer, ok := c.register(c.token)
+	if !ok {
+		select {
+		case answer = <-c.answers:
+		case <-ctx.Done():
+			if withdraw(c.token) {
+				return reply{}, ctx.Err()
+			}
+			answer = <-c.answers
 		}
-		return <-c.answers, nil
 	}
+	c.grow(max(len(answer.value), answer.left.size))
+	answer.collect(c.scratch)
+	return answer, nil
 }
 
 func startWaiter() {
@@ -162,6 +167,8 @@ func wait() {
 		for i := range batch.wait() {
 			batch.deliver(i)
 		}
+		// Those that were answered run now, on this very thread, and what they ask next leaves with the next wait.
+		runtime.Gosched()
 		// Only now: an answer of this batch may have named an error that was released meanwhile.
 		fetchErrors.sweep()
 	}

@@ -13,10 +13,11 @@ use crate::types::{SJ_MISS, SJ_OK, sj_completion};
 /// a forked child makes its own.
 pub struct sj_queue(pub(crate) Arc<Queue>);
 
-/// A queue for sj_queue_wait. Free it with sj_queue_free.
+/// A queue for sj_queue_wait. Best for one thread that is most often there: while it waits it drives the connections
+/// that bring its answers, so that a reply wakes no other thread first. Free it with sj_queue_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn sj_queue_new() -> *mut sj_queue {
-    guarded(std::ptr::null_mut(), || Box::into_raw(Box::new(sj_queue(Queue::new()))))
+    guarded(std::ptr::null_mut(), || Box::into_raw(Box::new(sj_queue(Queue::driving()))))
 }
 
 /// A queue whose descriptor is readable while answers are there: poll it, then call sj_queue_wait with a timeout of

@@ -40,7 +40,7 @@ impl Tiers {
             }
             Ok(Entered::Waiting) => Ok(Step::Pending),
             Ok(Entered::Probe(flight)) => {
-                self.probe(vec![flight]);
+                self.probe(vec![flight], reply);
                 Ok(Step::Pending)
             }
             Err(error) => {
@@ -142,7 +142,7 @@ impl Tiers {
     }
 
     /// Asks the shared tier for the keys of `flights`, in one round trip, and ends their probes.
-    pub(super) fn probe(&self, flights: Vec<Arc<Flight<Record>>>) {
+    pub(super) fn probe(&self, flights: Vec<Arc<Flight<Record>>>, reply: &dyn Reply) {
         let Some(shared) = &self.shared else { return };
         let now = self.clock.now_ms();
         // Whatever happens in between, no flight is left without an end.
@@ -152,7 +152,7 @@ impl Tiers {
                 let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
                 open.tiers.probed(&flight, shared.loaded(named.key(), read, now));
             });
-            return kick.go();
+            return reply.go(kick);
         }
         let keys = flights.iter().map(|flight| &*flight.key);
         let kick = shared.load_many(keys, move |read| {
@@ -162,7 +162,7 @@ impl Tiers {
                 open.tiers.probed(&flight, loaded);
             }
         });
-        kick.go();
+        reply.go(kick);
     }
 
     fn probed(&self, flight: &Arc<Flight<Record>>, loaded: Loaded) {

@@ -45,7 +45,7 @@ impl Tiers {
             exempt |= !behind_another;
         }
         if !flights.is_empty() {
-            self.probe(flights);
+            self.probe(flights, reply);
         }
         match batch.entered() {
             Some(answers) => {

@@ -34,7 +34,7 @@ impl Tiers {
             return Ok(Step::Ready(Answer::Miss));
         }
         let sink = reply.sink("get", None)?;
-        self.read_one(key, sink);
+        self.read_one(key, sink, reply);
         Ok(Step::Pending)
     }
 
@@ -60,7 +60,7 @@ impl Tiers {
         }
         let sink = reply.sink("get_many", None)?;
         let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-        self.read_many(missing, move |read| {
+        self.read_many(missing, reply, move |read| {
             for (index, answer) in indices.into_iter().zip(read) {
                 answers[index] = Some(answer);
             }
@@ -71,7 +71,7 @@ impl Tiers {
     }
 
     /// Reads a key in the shared tier, and keeps what it finds in memory.
-    fn read_one(&self, key: &[u8], sink: Arc<dyn Sink>) {
+    fn read_one(&self, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
         let Some(shared) = &self.shared else { return };
         let me = self.handle();
         let now = self.clock.now_ms();
@@ -82,11 +82,11 @@ impl Tiers {
             let loaded = shared.loaded(named.key(), read, now);
             drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
         });
-        kick.go();
+        reply.go(kick);
     }
 
     /// Reads many keys.
-    fn read_many(&self, keys: Vec<Vec<u8>>, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
+    fn read_many(&self, keys: Vec<Vec<u8>>, reply: &dyn Reply, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
         let Some(shared) = &self.shared else { return };
         let me = self.handle();
         let now = self.clock.now_ms();
@@ -98,7 +98,7 @@ impl Tiers {
             let found = loaded.into_iter().zip(&keys).zip(tickets);
             done(found.map(|((loaded, key), ticket)| me.keep_loaded(key, ticket, loaded)).collect());
         });
-        kick.go();
+        reply.go(kick);
     }
 
     fn keep_loaded(&self, key: &[u8], ticket: u64, loaded: Loaded) -> Answer {

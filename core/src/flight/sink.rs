@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::host::{Answer, Queue};
 use crate::sync::{Arc, Mutex, lock};
+use crate::wire::Kick;
 
 /// A caller that waits. Called with no lock held.
 pub(crate) trait Sink: Send + Sync {
@@ -19,6 +20,11 @@ pub(crate) trait Sink: Send + Sync {
 /// Makes the sinks of one call: `None` for the call itself, `Some(i)` for the i-th key of a call on many.
 pub(crate) trait Reply {
     fn sink(&self, operation: &'static str, index: Option<usize>) -> Result<Arc<dyn Sink>>;
+
+    /// Does what is owed for the request that brings the answer.
+    fn go(&self, kick: Kick) {
+        kick.go();
+    }
 }
 
 /// Answers through a completion queue: the call by its token, its i-th key by the token + 1 + i.
@@ -32,6 +38,11 @@ impl Reply for QueueReply<'_> {
         let token = self.token.wrapping_add(index.map_or(0, |index| index as u64 + 1));
         self.queue.open(operation, token)?;
         Ok(Arc::new(QueueSink { queue: self.queue.clone(), token }))
+    }
+
+    fn go(&self, kick: Kick) {
+        self.queue.adopt(&kick);
+        kick.go();
     }
 }
 

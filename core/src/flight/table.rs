@@ -21,7 +21,7 @@
 //!
 //! tokio and DashMap do not occur here: the model checks run this very file.
 
-use std::collections::hash_map::{Entry, HashMap, RandomState};
+use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::BuildHasher;
 
@@ -44,7 +44,8 @@ const MAX_WAITERS: usize = 100_000;
 /// The loads of one cache in this process. `S` is what is kept of a stale value.
 pub(crate) struct Table<S> {
     shards: Box<[Mutex<Shard<S>>]>,
-    hasher: RandomState,
+    /// Chooses the shard; keyed for this process.
+    hasher: foldhash::quality::RandomState,
     leases: Mutex<Leases<S>>,
     bulkhead: Bulkhead<Arc<Flight<S>>>,
     graph: WaitGraph,
@@ -105,7 +106,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     pub fn new(permits: usize, clock: Clock, timeouts: Timeouts) -> Arc<Self> {
         Arc::new_cyclic(|me: &std::sync::Weak<Table<S>>| Table {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard { flights: HashMap::new(), writes: 0 })).collect(),
-            hasher: RandomState::new(),
+            hasher: foldhash::quality::RandomState::default(),
             leases: Mutex::new(Leases { given: HashMap::new(), hard: BTreeSet::new(), soft: BTreeSet::new() }),
             bulkhead: Bulkhead::new(permits),
             graph: WaitGraph::default(),

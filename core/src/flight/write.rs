@@ -33,7 +33,7 @@ impl Tiers {
             self.remember(key, &record);
             self.store_shared(shared, vec![(key.to_vec(), record)], sink)
         });
-        kick.go();
+        reply.go(kick);
         Ok(Step::Pending)
     }
 
@@ -51,7 +51,7 @@ impl Tiers {
         match &self.shared {
             Some(shared) if !records.is_empty() => {
                 let sink = reply.sink("set_many", None)?;
-                self.store_shared(shared, records, sink).go();
+                reply.go(self.store_shared(shared, records, sink));
                 Ok(Step::Pending)
             }
             _ => Ok(done(false)),
@@ -85,7 +85,7 @@ impl Tiers {
             owned.iter().for_each(|key| me.drop_locally(key));
             drop(sink.finish(Answer::Done(receipt(pending))));
         });
-        kick.go();
+        reply.go(kick);
         Ok(Step::Pending)
     }
 

@@ -22,6 +22,7 @@
 mod answer;
 mod cache;
 mod copies;
+mod driving;
 mod error_ref;
 mod process;
 mod queue;

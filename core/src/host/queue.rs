@@ -16,9 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Completion, Receipt};
-use super::wake::Wake;
+use super::driving::Driving;
+use super::wake::{EventFd, Wake};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::wire::Kick;
 
 /// More tokens than this in flight on one queue are refused with [`ErrorKind::Overloaded`].
 const MAX_OPEN: usize = 1 << 20;
@@ -33,6 +35,8 @@ pub struct Queue {
     owed_wake: AtomicBool,
     #[cfg(not(feature = "shuttle"))]
     owed_sleeper: AtomicBool,
+    /// What the thread that waits drives.
+    driving: Option<Driving>,
     #[cfg(all(test, feature = "shuttle"))]
     pub(crate) mutant: Option<Mutant>,
 }
@@ -63,12 +67,21 @@ impl Queue {
         Self::with(Wake::None)
     }
 
+    /// A queue for one thread that is most often in [`Queue::wait`]: there it drives the connections that bring its
+    /// answers, so that a reply wakes no other thread first. Others may wait as well.
+    ///
+    /// Where the system has no descriptor left it is as one of [`Queue::new`].
+    pub fn driving() -> Arc<Queue> {
+        let Ok((bell, driving)) = Driving::new() else { return Self::new() };
+        Arc::new(Queue { driving: Some(driving), ..Self::made(bell) })
+    }
+
     /// A queue whose [`Queue::fd`] is readable while completions are there.
     ///
     /// # Errors
     /// The operating system's, when it has no descriptor left.
     pub fn with_fd() -> io::Result<Arc<Queue>> {
-        Ok(Self::with(Wake::event_fd()?))
+        Ok(Self::with(Wake::Fd(EventFd::new()?)))
     }
 
     /// A queue that calls `wake` once a batch, on a thread of the core, with no lock held. `wake` must not
@@ -90,6 +103,7 @@ impl Queue {
             owed_wake: AtomicBool::new(false),
             #[cfg(not(feature = "shuttle"))]
             owed_sleeper: AtomicBool::new(false),
+            driving: None,
             #[cfg(all(test, feature = "shuttle"))]
             mutant: None,
         }
@@ -126,6 +140,23 @@ impl Queue {
     /// Returns 0 in the latter two cases.
     pub fn wait(&self, max: usize, timeout: Option<Duration>, out: &mut Vec<Completion>) -> usize {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        if let Some(mut turn) = self.driving.as_ref().and_then(Driving::begin) {
+            loop {
+                let mut state = lock(&self.state);
+                if !state.done.is_empty() || state.closed {
+                    let (count, more) = state.take(max, out);
+                    drop(state);
+                    if more {
+                        self.arrived.notify_one();
+                    }
+                    return count;
+                }
+                drop(state);
+                if !turn.wait(deadline) {
+                    return 0;
+                }
+            }
+        }
         let mut state = lock(&self.state);
         while state.done.is_empty() && !state.closed {
             state.sleepers += 1;
@@ -286,7 +317,15 @@ impl Queue {
         self.announce(wake, sleeper);
     }
 
+    /// An answer of this queue will come over the connection that `kick` is about.
+    pub(crate) fn adopt(&self, kick: &Kick) {
+        if let (Some(driving), Some(line)) = (&self.driving, kick.line()) {
+            driving.adopt(line);
+        }
+    }
+
     fn announce(&self, wake: bool, sleeper: bool) {
+        let wake = wake && !self.driving.as_ref().is_some_and(Driving::is_handing_out);
         if sleeper {
             self.arrived.notify_one();
         }

@@ -4,6 +4,11 @@
 //! who sends or receives just now and never while anybody waits. Who finds the I/O taken goes away: its holder looks
 //! at the pipe again after it has let go, so what was queued before is sent. Calls of those that waited are made with
 //! neither lock held.
+//!
+//! **Who drives** is who waits on the socket. That is a task of the core ([`drive`]), until a thread of a host that
+//! waits for answers takes it over ([`Line::claim`]): then a reply wakes that thread and no other before it. The task
+//! goes on to look at deadlines and at the end, and takes the socket back when its driver has not come for a while, or
+//! has given it up ([`Line::release`]).
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -11,11 +16,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
@@ -37,17 +42,41 @@ const PIECES: usize = 64;
 /// One connection.
 pub(crate) struct Line {
     pipe: Pipe,
+    /// Before the I/O: what watches the socket goes before the socket.
+    watch: Mutex<Watch>,
     io: Mutex<Io>,
     fd: RawFd,
     /// A forked child must not end what is its parent's.
     process: u32,
     /// Bytes that have come so far.
     received: AtomicU64,
-    /// Told when there is something to send, or something to watch.
+    /// Tells the task of the core that there is something to send, or something to watch.
     told: Notify,
-    /// Whether the driver looks at deadlines by itself.
+    /// Whether that task looks at deadlines by itself.
     timed: AtomicBool,
+    /// When the host that drives was last there, in ms of [`coarse_ms`]; [`WAITING`] while it waits.
+    seen: AtomicU64,
 }
+
+/// Who waits on the socket.
+#[derive(Default)]
+struct Watch {
+    /// The task of the core, by this.
+    core: Option<AsyncFd<Watched>>,
+    /// A host, that is woken by this.
+    host: Option<Arc<dyn Bell>>,
+}
+
+/// Wakes a host that drives.
+pub(crate) trait Bell: Send + Sync {
+    /// Wakes it, or keeps it from falling asleep.
+    fn ring(&self);
+}
+
+/// The host waits on the socket at this moment.
+const WAITING: u64 = u64::MAX;
+/// A host that was away for so long, in milliseconds, while replies are due, drives no more.
+const AWAY: u64 = 50;
 
 struct Io {
     transport: Transport,
@@ -60,7 +89,8 @@ struct Io {
 }
 
 /// What is next for a driver.
-enum Round {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
     /// To wait until there is something to read, or room to write where that is wanted.
     Wait {
         write: bool,
@@ -83,10 +113,15 @@ impl Kick {
         if let Some((line, taken)) = self.0 {
             match taken {
                 Taken::First => line.send_here(),
-                Taken::Tell => line.told.notify_one(),
+                Taken::Tell => line.tell(),
                 Taken::Known => {}
             }
         }
+    }
+
+    /// The connection, where anything is owed.
+    pub fn line(&self) -> Option<&Arc<Line>> {
+        self.0.as_ref().map(|(line, _)| line)
     }
 }
 
@@ -100,6 +135,8 @@ impl Line {
             received: AtomicU64::new(0),
             told: Notify::new(),
             timed: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+            watch: Mutex::default(),
             io: Mutex::new(Io {
                 transport,
                 parser: Parser::new(limit),
@@ -141,6 +178,103 @@ impl Line {
         self.told.notify_one();
     }
 
+    /// Makes a host the driver of this connection: it is to wait on [`Line::fd`], and to make a [`Line::round`] when
+    /// there is something to read, and when `bell` was rung. Returns whether it is the driver now.
+    pub fn claim(&self, bell: &Arc<dyn Bell>) -> bool {
+        let mut watch = self.watch();
+        if let Some(host) = &watch.host {
+            return Arc::ptr_eq(host, bell);
+        }
+        self.note_host();
+        watch.host = Some(bell.clone());
+        let core = watch.core.take();
+        drop(watch);
+        // Not under the lock: it takes others of the runtime's.
+        drop(core);
+        true
+    }
+
+    /// The host of `bell` drives no more.
+    pub fn release(&self, bell: &Arc<dyn Bell>) {
+        let released = self.watch().host.take_if(|host| Arc::ptr_eq(host, bell)).is_some();
+        if released {
+            self.told.notify_one();
+        }
+    }
+
+    /// Whether the host of `bell` drives.
+    pub fn is_driven_by(&self, bell: &Arc<dyn Bell>) -> bool {
+        self.watch().host.as_ref().is_some_and(|host| Arc::ptr_eq(host, bell))
+    }
+
+    /// The host that drives begins to wait.
+    pub fn note_waiting(&self) {
+        self.seen.store(WAITING, Ordering::Release);
+    }
+
+    /// The host that drives is there.
+    pub fn note_host(&self) {
+        self.seen.store(coarse_ms(), Ordering::Release);
+    }
+
+    /// The socket to wait on.
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Whether there is something to send.
+    pub fn has_outbound(&self) -> bool {
+        self.pipe.has_outbound()
+    }
+
+    /// Sees to it that the task of the core waits on the socket, where no host does. Returns whether it does.
+    fn watch_here(&self) -> Result<bool, Failure> {
+        let mut watch = self.watch();
+        if watch.host.is_some() {
+            let seen = self.seen.load(Ordering::Acquire);
+            if seen == WAITING || seen + AWAY > coarse_ms() || self.pipe.is_idle() {
+                return Ok(false);
+            }
+            watch.host = None;
+        }
+        if watch.core.is_none() {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            // SAFETY: the descriptor is that of our transport, and goes after what watches it.
+            let core = unsafe { AsyncFd::register_with_interest(Watched(self.fd), interest) };
+            watch.core = Some(core.map_err(|_| Failure::Ended("it cannot be watched".into()))?);
+        }
+        Ok(true)
+    }
+
+    /// Whether there is something to read, or room to write where that is wanted. What comes from now on makes it so
+    /// anew.
+    fn poll_ready(&self, write: bool, cx: &mut Context<'_>) -> bool {
+        let watch = self.watch();
+        let Some(core) = &watch.core else { return false };
+        let mut is_ready = false;
+        if let Poll::Ready(mut ready) = core.poll_read_ready(cx) {
+            ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
+            is_ready = true;
+        }
+        if write && let Poll::Ready(mut ready) = core.poll_write_ready(cx) {
+            ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
+            is_ready = true;
+        }
+        is_ready
+    }
+
+    /// Tells the driver that there is something to send.
+    fn tell(&self) {
+        let host = self.watch().host.clone();
+        if let Some(host) = &host {
+            host.ring();
+        }
+        // The task looks at deadlines, whoever drives.
+        if host.is_none() || !self.timed.load(Ordering::Acquire) {
+            self.told.notify_one();
+        }
+    }
+
     /// Sends what is queued from this thread, as far as that needs no wait.
     fn send_here(&self) {
         loop {
@@ -153,7 +287,9 @@ impl Line {
             let sent = io.send(&self.pipe);
             drop(io);
             // What is left, and what went wrong, is for the driver: it waits where we must not.
-            if !matches!(sent, Ok(true)) || !self.timed.load(Ordering::Acquire) {
+            if !matches!(sent, Ok(true)) {
+                self.tell();
+            } else if !self.timed.load(Ordering::Acquire) {
                 self.told.notify_one();
             }
             if sent.is_err() || !self.pipe.has_outbound() {
@@ -162,8 +298,8 @@ impl Line {
         }
     }
 
-    /// Sends and receives what can be without a wait.
-    fn round(&self, due: &mut Due) -> Round {
+    /// Sends and receives what can be without a wait. The calls that are due then are for the caller to make.
+    pub fn round(&self, due: &mut Due) -> Round {
         let mut io = self.io();
         let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, due));
         let write = io.is_sending();
@@ -176,6 +312,10 @@ impl Line {
                 Round::Ended
             }
         }
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn io(&self) -> MutexGuard<'_, Io> {
@@ -252,27 +392,28 @@ fn lost(error: &io::Error) -> Failure {
     Failure::Ended(error.kind().to_string().into())
 }
 
-/// Waits on a connection that it keeps open.
-struct Watched(Arc<Line>);
+/// A descriptor that is open as long as it is watched.
+struct Watched(RawFd);
 
 impl AsRawFd for Watched {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.fd
+        self.0
     }
 }
 
-/// Drives a connection until it ends: the driver of the core, a task.
+/// Looks after a connection until it ends, and drives it where no host does: a task of the core.
 pub(crate) async fn drive(line: Arc<Line>) {
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    // SAFETY: the descriptor is that of the line's transport; it stays open as long as the line, which `Watched` holds.
-    let watched = match unsafe { AsyncFd::register_with_interest(Watched(line.clone()), interest) } {
-        Ok(watched) => watched,
-        Err(_) => return line.end(&Failure::Ended("it cannot be watched".into())),
-    };
     let mut due = Due::default();
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     loop {
-        let round = line.round(&mut due);
+        if line.pipe.is_ended() {
+            return;
+        }
+        let round = match line.watch_here() {
+            Ok(true) => line.round(&mut due),
+            Ok(false) => Round::Wait { write: false },
+            Err(failure) => return line.end(&failure),
+        };
         due.settle();
         let write = match round {
             Round::Ended => return,
@@ -287,20 +428,7 @@ pub(crate) async fn drive(line: Arc<Line>) {
         }
         let mut told = pin!(line.told.notified());
         let late = poll_fn(|cx| {
-            if told.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            if let Poll::Ready(ready) = watched.poll_read_ready(cx) {
-                // What comes from now on makes it ready anew.
-                if let Ok(mut ready) = ready {
-                    ready.clear_ready();
-                }
-                return Poll::Ready(false);
-            }
-            if write && let Poll::Ready(ready) = watched.poll_write_ready(cx) {
-                if let Ok(mut ready) = ready {
-                    ready.clear_ready();
-                }
+            if told.as_mut().poll(cx).is_ready() || line.poll_ready(write, cx) {
                 return Poll::Ready(false);
             }
             match &mut timer {
@@ -321,7 +449,8 @@ fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
     let now = coarse_ms();
     let next = line.pipe.expire(now, due);
     due.settle();
-    let next = next.filter(|next| *next < u64::MAX)?;
+    let next = next?;
     line.timed.store(true, Ordering::Release);
-    Some(Box::pin(sleep(Duration::from_millis(next - now))))
+    // The driver may be a host that goes away.
+    Some(Box::pin(sleep(Duration::from_millis((next - now).min(AWAY)))))
 }

@@ -18,8 +18,8 @@ mod pipe;
 mod reply;
 mod transport;
 
-pub(crate) use line::{Kick, Line, drive};
+pub(crate) use line::{Bell, Kick, Line, Round, drive};
 pub(crate) use outbound::Outbound;
-pub(crate) use pipe::{Done, Failure, Replies};
+pub(crate) use pipe::{Done, Due, Failure, Replies};
 pub(crate) use reply::Reply;
 pub(crate) use transport::Transport;

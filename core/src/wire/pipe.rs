@@ -88,6 +88,10 @@ pub(crate) type Done = Box<dyn FnOnce(Result<Replies, Failure>) + Send>;
 pub(crate) struct Due(Vec<(Done, Result<Replies, Failure>)>);
 
 impl Due {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Makes the calls. A panic in one is its own: the others are made.
     pub fn settle(&mut self) {
         if self.0.is_empty() {
@@ -232,8 +236,12 @@ impl Pipe {
         state.outbound = Outbound::default();
     }
 
-    /// Whether anybody waits for a reply, those whose time is over included.
-    #[cfg(test)]
+    /// Whether it was ended.
+    pub fn is_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// Whether nobody waits for a reply, those whose time is over included.
     pub fn is_idle(&self) -> bool {
         self.lock().waiting.is_empty()
     }
