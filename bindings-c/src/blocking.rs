@@ -31,7 +31,7 @@ pub(crate) fn own_queue(count: u64) -> (Arc<Queue>, u64) {
         let generation = fork_generation();
         if mine.as_ref().is_none_or(|mine| mine.generation != generation) {
             // The parent's is leaked: its lock may be held by a thread that does not exist here.
-            std::mem::forget(mine.replace(Mine { generation, queue: Queue::new(), next: 1 }));
+            std::mem::forget(mine.replace(Mine { generation, queue: Queue::for_caller(), next: 1 }));
         }
         let mine = mine.as_mut().expect("it was made just now");
         let token = mine.next;

@@ -44,7 +44,7 @@ impl ThreadQueue {
             kept => {
                 // What the parent of a fork left may hold locks of threads that do not exist here.
                 std::mem::forget(kept);
-                Ok(ThreadQueue { queue: Queue::new(), generation, main: is_main(py)?, token: 1 })
+                Ok(ThreadQueue { queue: Queue::for_caller(), generation, main: is_main(py)?, token: 1 })
             }
         }
     }

@@ -15,8 +15,18 @@ use crate::wire::{Bell, Due, Line, Round};
 /// More connections than this are left to the core.
 const MAX_LINES: usize = 64;
 
+/// Which thread it is that waits.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Waits {
+    /// One that comes back as soon as it has handed on what it got: it keeps what it drives.
+    Always,
+    /// One that made a call, for its answer: it drives where nobody else waits for one, and no longer than that.
+    ForOneAnswer,
+}
+
 /// What a queue has where its waiter drives.
 pub(super) struct Driving {
+    waits: Waits,
     bell: Arc<dyn Bell>,
     heard: Arc<EventFd>,
     /// Connections that brought answers to this queue, or will.
@@ -29,9 +39,10 @@ pub(super) struct Driving {
 
 impl Driving {
     /// The bell of a queue, and what is driven beside it.
-    pub fn new() -> std::io::Result<(Wake, Driving)> {
+    pub fn new(waits: Waits) -> std::io::Result<(Wake, Driving)> {
         let bell = Arc::new(EventFd::new()?);
         let driving = Driving {
+            waits,
             bell: bell.clone(),
             heard: bell.clone(),
             lines: Mutex::default(),
@@ -47,6 +58,12 @@ impl Driving {
             return;
         }
         let mut lines = self.lines();
+        if self.waits == Waits::ForOneAnswer {
+            // Its own thread calls this, and waits next.
+            lines.clear();
+            lines.push(line.clone());
+            return;
+        }
         if lines.len() < MAX_LINES && !lines.iter().any(|other| Arc::ptr_eq(other, line)) {
             lines.push(line.clone());
             drop(lines);
@@ -63,7 +80,8 @@ impl Driving {
     /// Becomes the driver, if nobody is. Then what it returns drives until it is dropped.
     pub fn begin(&self) -> Option<Turn<'_>> {
         let first = !self.taken.swap(true, Ordering::Acquire);
-        first.then_some(Turn(self))
+        // Made only then: its end frees the place.
+        first.then(|| Turn(self))
     }
 
     fn lines(&self) -> MutexGuard<'_, Vec<Arc<Line>>> {
@@ -92,7 +110,11 @@ impl Turn<'_> {
         for line in &lines {
             // Who does not drive waits on nothing: poll passes over a negative descriptor.
             let mut entry = poll_for(-1, 0);
-            if line.claim(&self.0.bell) {
+            let claimed = match self.0.waits {
+                Waits::Always => line.claim(&self.0.bell),
+                Waits::ForOneAnswer => line.is_driven_by(&self.0.bell) || line.claim_if_alone(&self.0.bell),
+            };
+            if claimed {
                 entry = poll_for(line.fd(), libc::POLLIN);
                 if line.has_outbound() {
                     match self.round(line) {
@@ -146,6 +168,10 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        if self.0.waits == Waits::ForOneAnswer {
+            let lines = std::mem::take(&mut *self.0.lines());
+            lines.iter().for_each(|line| line.release(&self.0.bell));
+        }
         self.0.taken.store(false, Ordering::Release);
     }
 }

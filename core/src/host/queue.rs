@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Completion, Receipt};
-use super::driving::Driving;
+use super::driving::{Driving, Waits};
 use super::wake::{EventFd, Wake};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Condvar, Mutex, lock};
@@ -72,7 +72,17 @@ impl Queue {
     ///
     /// Where the system has no descriptor left it is as one of [`Queue::new`].
     pub fn driving() -> Arc<Queue> {
-        let Ok((bell, driving)) = Driving::new() else { return Self::new() };
+        Self::driven_by(Waits::Always)
+    }
+
+    /// A queue for one thread that makes a call and is in [`Queue::wait`] until its answer is there: as
+    /// [`Queue::driving`], but only where nobody else waits for the same connection, and no longer than that.
+    pub fn for_caller() -> Arc<Queue> {
+        Self::driven_by(Waits::ForOneAnswer)
+    }
+
+    fn driven_by(waits: Waits) -> Arc<Queue> {
+        let Ok((bell, driving)) = Driving::new(waits) else { return Self::new() };
         Arc::new(Queue { driving: Some(driving), ..Self::made(bell) })
     }
 

@@ -194,10 +194,16 @@ impl Line {
         true
     }
 
+    /// As [`Line::claim`], where no more than one request is on its way.
+    pub fn claim_if_alone(&self, bell: &Arc<dyn Bell>) -> bool {
+        self.pipe.is_alone() && self.claim(bell)
+    }
+
     /// The host of `bell` drives no more.
     pub fn release(&self, bell: &Arc<dyn Bell>) {
         let released = self.watch().host.take_if(|host| Arc::ptr_eq(host, bell)).is_some();
-        if released {
+        // Where nothing is on its way the task looks a little later whether a host has come back.
+        if released && !(self.pipe.is_idle() && self.timed.load(Ordering::Acquire)) {
             self.told.notify_one();
         }
     }
@@ -205,6 +211,12 @@ impl Line {
     /// Whether the host of `bell` drives.
     pub fn is_driven_by(&self, bell: &Arc<dyn Bell>) -> bool {
         self.watch().host.as_ref().is_some_and(|host| Arc::ptr_eq(host, bell))
+    }
+
+    /// Whether nobody waits on the socket.
+    fn is_unwatched(&self) -> bool {
+        let watch = self.watch();
+        watch.core.is_none() && watch.host.is_none()
     }
 
     /// The host that drives begins to wait.
@@ -449,7 +461,8 @@ fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
     let now = coarse_ms();
     let next = line.pipe.expire(now, due);
     due.settle();
-    let next = next?;
+    // The end of the connection is to be noticed though nothing is on its way.
+    let next = next.or_else(|| line.is_unwatched().then_some(now + AWAY))?;
     line.timed.store(true, Ordering::Release);
     // The driver may be a host that goes away.
     Some(Box::pin(sleep(Duration::from_millis((next - now).min(AWAY)))))

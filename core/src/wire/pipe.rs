@@ -246,6 +246,11 @@ impl Pipe {
         self.lock().waiting.is_empty()
     }
 
+    /// Whether one request waits for its replies.
+    pub fn is_alone(&self) -> bool {
+        self.lock().waiting.len() == 1
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
