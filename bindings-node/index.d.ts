@@ -152,6 +152,10 @@ export interface Stats {
   decode_misses: number
   /** Operations on the shared tier that failed or ran into their timeout. */
   l2_errors: number
+  /** Reads of the connection to the shared tier that brought something, made by the core. */
+  driven_by_core: number
+  /** The same, made by a thread that waited for an answer; none in Node.js. */
+  driven_by_caller: number
   /** Whether the shared tier is cut off after repeated failures. */
   breaker_state: 'closed' | 'open' | 'half_open'
   /** Entries in the memory tier. */

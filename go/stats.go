@@ -28,6 +28,10 @@ type Stats struct {
 	DecodeMisses uint64 `json:"decode_misses"`
 	// L2Errors counts operations on the shared tier that failed or ran into their timeout.
 	L2Errors uint64 `json:"l2_errors"`
+	// DrivenByCore counts reads of the connection to the shared tier that brought something, made by the core.
+	DrivenByCore uint64 `json:"driven_by_core"`
+	// DrivenByCaller counts the same, made by a thread that waited for an answer.
+	DrivenByCaller uint64 `json:"driven_by_caller"`
 	// BreakerState is "closed", "open" or "half_open": whether the shared tier is cut off after repeated failures.
 	BreakerState string `json:"breaker_state"`
 	// Entries is how many entries are in the memory tier.

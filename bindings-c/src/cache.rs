@@ -54,8 +54,8 @@ pub unsafe extern "C" fn sj_cache_free(cache: *mut sj_cache) {
 }
 
 /// The counters of the cache as a JSON object: hits_l1, hits_l2, misses, stale_served, loads, load_errors, waits,
-/// evictions, expired, invalidations, pending, decode_misses, l2_errors, entries, bytes, and breaker_state
-/// ("closed", "open" or "half_open"). Free it with sj_buf_free.
+/// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, entries,
+/// bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
 ///
 /// # Safety
 /// `cache` is a cache that was not freed; `out` is valid for a write.

@@ -33,6 +33,10 @@ pub struct Stats {
     pub decode_misses: u64,
     /// Operations on the shared tier that failed or ran into their timeout.
     pub l2_errors: u64,
+    /// Reads of the connection to the shared tier that brought something, made by the core.
+    pub driven_by_core: u64,
+    /// The same, made by a thread that waited for an answer: a reply wakes it, and no thread of the core before it.
+    pub driven_by_caller: u64,
     /// Whether the shared tier is cut off after repeated failures.
     pub breaker_state: BreakerState,
     /// Entries in the memory tier.
@@ -66,7 +70,7 @@ impl fmt::Display for BreakerState {
 
 impl Stats {
     /// The counters by name, in the order of their documentation.
-    pub fn counters(&self) -> [(&'static str, u64); 15] {
+    pub fn counters(&self) -> [(&'static str, u64); 17] {
         [
             ("hits_l1", self.hits_l1),
             ("hits_l2", self.hits_l2),
@@ -81,6 +85,8 @@ impl Stats {
             ("pending", self.pending),
             ("decode_misses", self.decode_misses),
             ("l2_errors", self.l2_errors),
+            ("driven_by_core", self.driven_by_core),
+            ("driven_by_caller", self.driven_by_caller),
             ("entries", self.entries),
             ("bytes", self.bytes),
         ]

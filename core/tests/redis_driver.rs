@@ -82,7 +82,8 @@ fn many_callers_and_one_waiter_over_two_connections() {
     let server = Server::start();
     let caches = [open(&server.url(), "one"), open(&server.url(), "two")];
     caches.iter().for_each(|cache| fill(cache, KEYS));
-    for queue in [Queue::driving(), Queue::new()] {
+    for (queue, drives) in [(Queue::driving(), true), (Queue::new(), false)] {
+        let before = caches[0].stats();
         let answers = thread::scope(|scope| {
             for caller in 0..CALLERS {
                 let (queue, caches) = (&queue, &caches);
@@ -106,7 +107,44 @@ fn many_callers_and_one_waiter_over_two_connections() {
         let wrong = answers.iter().filter(|(token, answer)| !is_value(answer, *token % KEYS)).count();
         assert_eq!(wrong, 0, "answers of another key, or none");
         assert_eq!(queue.outstanding(), 0);
+        let after = caches[0].stats();
+        assert_eq!(after.driven_by_caller > before.driven_by_caller, drives, "{after:?}");
     }
+    assert!(caches[0].stats().driven_by_core > 0, "who filled it did not drive");
+}
+
+#[test]
+fn a_caller_that_waits_alone_drives() {
+    let server = Server::start();
+    let cache = open(&server.url(), "shop");
+    fill(&cache, 10);
+    let queue = Queue::for_caller();
+    for number in (0..10).cycle().take(500) {
+        let found = answer(&queue, |queue, token| cache.get(key(number).as_bytes(), queue, token));
+        assert!(is_value(&found, number));
+    }
+    let stats = cache.stats();
+    assert!(stats.driven_by_caller > 400, "{stats:?}");
+}
+
+#[test]
+fn callers_beside_each_other_get_their_own_answers() {
+    let server = Server::start();
+    let cache = open(&server.url(), "shop");
+    fill(&cache, 100);
+    thread::scope(|scope| {
+        for caller in 0..8 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let queue = Queue::for_caller();
+                for call in 0..1_000 {
+                    let number = (caller * 7 + call) % 100;
+                    let found = answer(&queue, |queue, token| cache.get(key(number).as_bytes(), queue, token));
+                    assert!(is_value(&found, number), "{found:?}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

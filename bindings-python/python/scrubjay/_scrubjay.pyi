@@ -116,6 +116,14 @@ class Stats:
         """Operations on the shared tier that failed or ran into their timeout."""
 
     @property
+    def driven_by_core(self) -> int:
+        """Reads of the connection to the shared tier that brought something, made by the core."""
+
+    @property
+    def driven_by_caller(self) -> int:
+        """The same, made by a thread that waited for an answer."""
+
+    @property
     def breaker_state(self) -> str:
         """Whether the shared tier is cut off: "closed" (it is used), "open" (it is not) or "half_open"."""
 

@@ -15,7 +15,7 @@ use crate::key::Layout;
 use crate::options::Options;
 use crate::redis::{Address, Read, Settings, Tier, TlsAndAuth};
 use crate::stats::{BreakerState, Counters};
-use crate::wire::Kick;
+use crate::wire::{Driven, Kick};
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -276,6 +276,11 @@ impl Shared {
     /// How many invalidations have not landed.
     pub fn pending(&self) -> usize {
         self.tier.pending()
+    }
+
+    /// Who drove its connections.
+    pub fn driven(&self) -> &Driven {
+        self.tier.driven()
     }
 
     pub fn breaker_state(&self) -> BreakerState {

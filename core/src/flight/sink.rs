@@ -41,8 +41,7 @@ impl Reply for QueueReply<'_> {
     }
 
     fn go(&self, kick: Kick) {
-        self.queue.adopt(&kick);
-        kick.go();
+        self.queue.go(kick);
     }
 }
 

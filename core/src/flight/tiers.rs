@@ -193,6 +193,8 @@ impl Tiers {
             pending: self.shared.as_ref().map_or(0, |shared| shared.pending() as u64),
             decode_misses: self.counters.decode_misses.get(),
             l2_errors: self.counters.l2_errors.get(),
+            driven_by_core: self.shared.as_ref().map_or(0, |shared| shared.driven().by_core()),
+            driven_by_caller: self.shared.as_ref().map_or(0, |shared| shared.driven().by_caller()),
             breaker_state: self.shared.as_ref().map(Shared::breaker_state).unwrap_or_default(),
             entries: memory.entries,
             bytes: memory.bytes,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::wake::{EventFd, Wake};
-use crate::wire::{Bell, Due, Line, Round};
+use crate::wire::{Bell, Driver, Due, Line, Round};
 
 /// More connections than this are left to the core.
 const MAX_LINES: usize = 64;
@@ -52,24 +52,26 @@ impl Driving {
         Ok((Wake::Bell(bell), driving))
     }
 
-    /// An answer will come over this connection.
-    pub fn adopt(&self, line: &Arc<Line>) {
-        if line.is_driven_by(&self.bell) {
-            return;
-        }
-        let mut lines = self.lines();
+    /// An answer will come over this connection. Returns whether the thread that waits for it sees to the connection.
+    pub fn adopt(&self, line: &Arc<Line>) -> bool {
         if self.waits == Waits::ForOneAnswer {
             // Its own thread calls this, and waits next.
+            let mut lines = self.lines();
             lines.clear();
             lines.push(line.clone());
-            return;
+            return true;
         }
+        if line.is_driven_by(&self.bell) {
+            return true;
+        }
+        let mut lines = self.lines();
         if lines.len() < MAX_LINES && !lines.iter().any(|other| Arc::ptr_eq(other, line)) {
             lines.push(line.clone());
             drop(lines);
             // The thread that waits does not wait on this one yet.
             self.bell.ring();
         }
+        false
     }
 
     /// Whether this answer is seen by the thread that hands it out.
@@ -114,7 +116,9 @@ impl Turn<'_> {
                 Waits::Always => line.claim(&self.0.bell),
                 Waits::ForOneAnswer => line.is_driven_by(&self.0.bell) || line.claim_if_alone(&self.0.bell),
             };
-            if claimed {
+            if !claimed {
+                line.have_watched();
+            } else {
                 entry = poll_for(line.fd(), libc::POLLIN);
                 if line.has_outbound() {
                     match self.round(line) {
@@ -154,7 +158,7 @@ impl Turn<'_> {
     /// Sends and receives, and hands out. Returns what is next, and whether anything was handed out.
     fn round(&self, line: &Line) -> (Round, bool) {
         let mut due = Due::default();
-        let round = line.round(&mut due);
+        let round = line.round(Driver::Host, &mut due);
         if due.is_empty() {
             return (round, false);
         }

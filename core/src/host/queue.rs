@@ -327,10 +327,11 @@ impl Queue {
         self.announce(wake, sleeper);
     }
 
-    /// An answer of this queue will come over the connection that `kick` is about.
-    pub(crate) fn adopt(&self, kick: &Kick) {
-        if let (Some(driving), Some(line)) = (&self.driving, kick.line()) {
-            driving.adopt(line);
+    /// Does what is owed for a request that brings an answer to this queue.
+    pub(crate) fn go(&self, kick: Kick) {
+        match (&self.driving, kick.line()) {
+            (Some(driving), Some(line)) if driving.adopt(line) => kick.go_to_drive(),
+            _ => kick.go(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::net;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::host::process;
-use crate::wire::{Done, Failure, Kick, Line, Outbound, Replies, Reply, drive};
+use crate::wire::{Done, Driven, Failure, Kick, Line, Outbound, Replies, Reply, drive};
 
 /// So many timeouts without a byte from the server between them end the connection.
 const STRIKES: u32 = 2;
@@ -47,8 +47,9 @@ impl Connection {
         max_entry: usize,
         predecessor: &Predecessor,
         queued: impl FnOnce() -> u64,
+        driven: Arc<Driven>,
     ) -> Result<(Connection, JoinHandle<()>), Trouble> {
-        let line = Line::new(net::connect(address).await?, max_entry);
+        let line = Line::new(net::connect(address).await?, max_entry, driven);
         let driver = tokio::spawn(drive(line.clone()));
         let wire = Wire(line);
         let Greeting { time, identity, predecessor_ended } =

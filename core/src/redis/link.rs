@@ -31,7 +31,7 @@ use super::trouble::Trouble;
 use crate::clock::coarse_ms;
 use crate::host::process;
 use crate::resilience::{Backoff, Breaker};
-use crate::wire::Kick;
+use crate::wire::{Driven, Kick};
 
 /// The time for one attempt, from the look-up of the name to the end of the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +67,7 @@ pub(super) struct Link {
     asked: AtomicU64,
     predecessor: Mutex<Predecessor>,
     supervisor: Mutex<Option<AbortHandle>>,
+    driven: Arc<Driven>,
 }
 
 /// What is to be done with the connection once there is one, or without: then it is told why, and puts off what follows
@@ -121,7 +122,13 @@ impl Link {
             asked: AtomicU64::new(0),
             predecessor: Mutex::new(Predecessor::None),
             supervisor: Mutex::default(),
+            driven: Arc::default(),
         }
+    }
+
+    /// Who drove its connections so far.
+    pub fn driven(&self) -> &Driven {
+        &self.driven
     }
 
     /// Does `job` with the connection, once there is one; what it queues is sent in the order of these calls. Fails at
@@ -309,7 +316,7 @@ impl Link {
         let LinkSettings { address, meta_key, max_entry } = &self.settings;
         let predecessor = self.predecessor().clone();
         let queued = || self.pending.position();
-        let opening = Connection::open(address, meta_key, *max_entry, &predecessor, queued);
+        let opening = Connection::open(address, meta_key, *max_entry, &predecessor, queued, self.driven.clone());
         let late = || Trouble::lost("the server did not answer within 5 s of connecting");
         let (connection, driver) = timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| late())??;
         *self.predecessor() = connection.as_predecessor();

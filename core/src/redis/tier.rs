@@ -21,7 +21,7 @@ use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
-use crate::wire::{Failure, Kick, Outbound, Replies};
+use crate::wire::{Driven, Failure, Kick, Outbound, Replies};
 
 /// Operations of one tier that may be in flight, those that wait for a connection included.
 const MAX_IN_FLIGHT: usize = 10_000;
@@ -271,6 +271,11 @@ impl Tier {
     /// An entry of another key came back: what brought it is not believed any more.
     pub fn report_wrong_key(&self) {
         self.link.give_up_current();
+    }
+
+    /// Who drove its connections.
+    pub fn driven(&self) -> &Driven {
+        self.link.driven()
     }
 
     pub fn breaker_state(&self) -> BreakerState {

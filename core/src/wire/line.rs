@@ -30,6 +30,7 @@ use super::pipe::{Done, Due, Failure, Pipe, Taken};
 use super::reply::Reply;
 use super::transport::{Transport, shut_down};
 use crate::clock::coarse_ms;
+use crate::stats::Counter;
 
 /// So much is read at once, beside what goes straight into a value.
 const BUFFER: usize = 64 << 10;
@@ -50,6 +51,7 @@ pub(crate) struct Line {
     process: u32,
     /// Bytes that have come so far.
     received: AtomicU64,
+    driven: Arc<Driven>,
     /// Tells the task of the core that there is something to send, or something to watch.
     told: Notify,
     /// Whether that task looks at deadlines by itself.
@@ -88,6 +90,29 @@ struct Io {
     replies: Vec<Reply>,
 }
 
+/// Who made the reads that brought something.
+#[derive(Default)]
+pub(crate) struct Driven([Counter; 2]);
+
+impl Driven {
+    /// Reads by the task of the core.
+    pub fn by_core(&self) -> u64 {
+        self.0[Driver::Core as usize].get()
+    }
+
+    /// Reads by threads of hosts.
+    pub fn by_caller(&self) -> u64 {
+        self.0[Driver::Host as usize].get()
+    }
+}
+
+/// Who makes a round.
+#[derive(Clone, Copy)]
+pub(crate) enum Driver {
+    Core,
+    Host,
+}
+
 /// What is next for a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Round {
@@ -112,10 +137,21 @@ impl Kick {
     pub fn go(self) {
         if let Some((line, taken)) = self.0 {
             match taken {
-                Taken::First => line.send_here(),
+                Taken::First => {
+                    line.send_here();
+                    line.have_watched();
+                }
                 Taken::Tell => line.tell(),
                 Taken::Known => {}
             }
+        }
+    }
+
+    /// As [`Kick::go`], by a caller that is going to wait on the socket, or to [have it watched](Line::have_watched).
+    pub fn go_to_drive(self) {
+        match self.0 {
+            Some((line, Taken::First)) => line.send_here(),
+            other => Kick(other).go(),
         }
     }
 
@@ -127,8 +163,9 @@ impl Kick {
 
 impl Line {
     /// A connection whose values have at most `limit` bytes. It does nothing before somebody drives it.
-    pub fn new(transport: Transport, limit: usize) -> Arc<Line> {
+    pub fn new(transport: Transport, limit: usize, driven: Arc<Driven>) -> Arc<Line> {
         Arc::new(Line {
+            driven,
             pipe: Pipe::default(),
             fd: transport.fd(),
             process: std::process::id(),
@@ -178,12 +215,21 @@ impl Line {
         self.told.notify_one();
     }
 
-    /// Makes a host the driver of this connection: it is to wait on [`Line::fd`], and to make a [`Line::round`] when
-    /// there is something to read, and when `bell` was rung. Returns whether it is the driver now.
+    /// Makes a host the driver of this connection, unless another one waits on it: it is to wait on [`Line::fd`], and to
+    /// make a [`Line::round`] when there is something to read, and when `bell` was rung. Returns whether it is the
+    /// driver now.
+    ///
+    /// A host that is not there may find, when it comes back, that it drives no more; then both wait for a while, and
+    /// who is woken first reads.
     pub fn claim(&self, bell: &Arc<dyn Bell>) -> bool {
         let mut watch = self.watch();
         if let Some(host) = &watch.host {
-            return Arc::ptr_eq(host, bell);
+            if Arc::ptr_eq(host, bell) {
+                return true;
+            }
+            if self.is_host_waiting() {
+                return false;
+            }
         }
         self.note_host();
         watch.host = Some(bell.clone());
@@ -211,6 +257,22 @@ impl Line {
     /// Whether the host of `bell` drives.
     pub fn is_driven_by(&self, bell: &Arc<dyn Bell>) -> bool {
         self.watch().host.as_ref().is_some_and(|host| Arc::ptr_eq(host, bell))
+    }
+
+    /// Has the task of the core wait on the socket, if nobody does at this moment.
+    pub fn have_watched(&self) {
+        let mut watch = self.watch();
+        let away = if self.is_host_waiting() { None } else { watch.host.take() };
+        let unwatched = watch.core.is_none() && watch.host.is_none();
+        drop(watch);
+        drop(away);
+        if unwatched {
+            self.told.notify_one();
+        }
+    }
+
+    fn is_host_waiting(&self) -> bool {
+        self.seen.load(Ordering::Acquire) == WAITING
     }
 
     /// Whether nobody waits on the socket.
@@ -311,9 +373,13 @@ impl Line {
     }
 
     /// Sends and receives what can be without a wait. The calls that are due then are for the caller to make.
-    pub fn round(&self, due: &mut Due) -> Round {
+    pub fn round(&self, driver: Driver, due: &mut Due) -> Round {
         let mut io = self.io();
+        let before = self.received();
         let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, due));
+        if self.received() > before {
+            self.driven.0[driver as usize].add(1);
+        }
         let write = io.is_sending();
         drop(io);
         match outcome {
@@ -422,7 +488,7 @@ pub(crate) async fn drive(line: Arc<Line>) {
             return;
         }
         let round = match line.watch_here() {
-            Ok(true) => line.round(&mut due),
+            Ok(true) => line.round(Driver::Core, &mut due),
             Ok(false) => Round::Wait { write: false },
             Err(failure) => return line.end(&failure),
         };

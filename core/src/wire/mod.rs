@@ -18,7 +18,7 @@ mod pipe;
 mod reply;
 mod transport;
 
-pub(crate) use line::{Bell, Kick, Line, Round, drive};
+pub(crate) use line::{Bell, Driven, Driver, Kick, Line, Round, drive};
 pub(crate) use outbound::Outbound;
 pub(crate) use pipe::{Done, Due, Failure, Replies};
 pub(crate) use reply::Reply;
