@@ -27,3 +27,4 @@ for language in "$@"; do
 	"benches/seam/$language/run.sh"
 done
 python3 benches/report.py seam "$folder"
+python3 benches/chart.py seam "$folder" ops_per_s

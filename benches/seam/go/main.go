@@ -231,6 +231,22 @@ func manyAndSets(subjects []subject, size int) {
 	measure("go/l2-set-1x100B", subjects, singles, func(s *subject, key string) error {
 		return s.set(key, valueOf(key, size))
 	})
+	loads := 0
+	absent := func() [][]string {
+		keys := make([]string, max(20, int(1_000*scale)))
+		for i := range keys {
+			loads++
+			keys[i] = fmt.Sprintf("cold:%08d", loads)
+		}
+		return [][]string{keys}
+	}
+	measure("go/cold-get-or-fetch-1x100B", subjects, absent, func(s *subject, key string) error {
+		found, err := s.load(key, func() ([]byte, error) { return valueOf(key, size), nil })
+		if err != nil {
+			return err
+		}
+		return check(s.name, found, key, size)
+	})
 }
 
 func write(path string) {

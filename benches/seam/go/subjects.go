@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,7 +19,25 @@ type subject struct {
 	get   func(key string) ([]byte, error)
 	many  func(keys []string) ([][]byte, error)
 	set   func(key string, value []byte) error
+	// load gives the value of a key that is not stored, and stores it: what fetch brings.
+	load  func(key string, fetch func() ([]byte, error)) ([]byte, error)
 	close func()
+}
+
+// byHand loads as programs do that have a client and no cache: they read, fetch and write. absent says whether an error
+// of get is that of a missing key.
+func (s subject) byHand(absent func(error) bool) subject {
+	s.load = func(key string, fetch func() ([]byte, error)) ([]byte, error) {
+		if found, err := s.get(key); !absent(err) {
+			return found, err
+		}
+		value, err := fetch()
+		if err != nil {
+			return nil, err
+		}
+		return value, s.set(key, value)
+	}
+	return s
 }
 
 // open makes every subject. Keys of the peers have the size in front.
@@ -59,6 +78,9 @@ func openOurs(address, label string) (subject, error) {
 			_, err := cache.Set(ctx, key, value, ttl)
 			return err
 		},
+		load: func(key string, fetch func() ([]byte, error)) ([]byte, error) {
+			return scrubjay.GetOrFetchFunc(ctx, cache, key, ttl, fetch)
+		},
 		close: func() { _ = cache.Close() },
 	}, nil
 }
@@ -70,7 +92,7 @@ func openGoRedis(address, label string) (subject, error) {
 		return subject{}, err
 	}
 	client := redis.NewClient(options)
-	return subject{
+	made := subject{
 		name: "go-redis",
 		get:  func(key string) ([]byte, error) { return client.Get(ctx, label+":"+key).Bytes() },
 		many: func(keys []string) ([][]byte, error) {
@@ -84,7 +106,8 @@ func openGoRedis(address, label string) (subject, error) {
 		},
 		set:   func(key string, value []byte) error { return client.Set(ctx, label+":"+key, value, ttl).Err() },
 		close: func() { _ = client.Close() },
-	}, nil
+	}
+	return made.byHand(func(err error) bool { return errors.Is(err, redis.Nil) }), nil
 }
 
 func openRueidis(address, label string) (subject, error) {
@@ -98,7 +121,7 @@ func openRueidis(address, label string) (subject, error) {
 	if err != nil {
 		return subject{}, err
 	}
-	return subject{
+	made := subject{
 		name: "rueidis",
 		get: func(key string) ([]byte, error) {
 			return client.Do(ctx, client.B().Get().Key(label+":"+key).Build()).AsBytes()
@@ -116,7 +139,8 @@ func openRueidis(address, label string) (subject, error) {
 			return client.Do(ctx, command).Error()
 		},
 		close: client.Close,
-	}, nil
+	}
+	return made.byHand(rueidis.IsRedisNil), nil
 }
 
 func prefixed(label string, keys []string) []string {

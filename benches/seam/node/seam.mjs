@@ -46,11 +46,12 @@ async function open(label) {
     set: (key, value) => client.set(theirs(key), value, 'EX', TTL),
     close: () => client.quit(),
   })
-  return {
+  const subjects = {
     scrubjay: {
       get: (key) => ours.get(key),
       many: async (keys) => [...(await ours.getMany(keys)).values()],
       set: (key, value) => ours.set(key, value, { ttl: TTL }),
+      load: (key, fetch) => ours.getOrFetch(key, TTL, fetch),
       close: () => ours.close(),
     },
     ioredis: ioredis(plain),
@@ -68,6 +69,17 @@ async function open(label) {
       close: () => glide.close(),
     },
   }
+  for (const subject of Object.values(subjects)) subject.load ??= (key, fetch) => byHand(subject, key, fetch)
+  return subjects
+}
+
+/** Loads as programs do that have a client and no cache: they read, fetch and write. */
+async function byHand(subject, key, fetch) {
+  const found = await subject.get(key)
+  if (found !== null) return found
+  const value = await fetch()
+  await subject.set(key, value)
+  return value
 }
 
 /** One timed round: each list of what is asked for is worked off by a caller of its own. */
@@ -100,6 +112,8 @@ async function round(asked, call, check) {
 }
 
 const figures = new Map()
+/** So many keys were loaded that were not there. */
+let loads = 0
 
 /** The rounds of one case, each beginning with another subject; the first is a warm-up. */
 async function measure(name, subjects, asked, call, check) {
@@ -147,6 +161,9 @@ for (const [label, size] of Object.entries(SIZES)) {
     await awake(() => measure('node/l2-get-many-100', subjects, hundreds, (subject, keys) => subject.many(keys), checkMany))
     const singles = () => [draw(Math.max(20, Math.round(2_000 * SCALE)))]
     await awake(() => measure('node/l2-set-1x100B', subjects, singles, (subject, key) => subject.set(key, valueOf(key, size)), () => {}))
+    const absent = () => [Array.from({ length: Math.max(20, Math.round(1_000 * SCALE)) }, () => `cold:${String(++loads).padStart(8, '0')}`)]
+    const load = (subject, key) => subject.load(key, async () => valueOf(key, size))
+    await awake(() => measure('node/cold-get-or-fetch-1x100B', subjects, absent, load, check))
   }
   for (const subject of Object.values(subjects)) await subject.close()
 }

@@ -9,6 +9,7 @@ memory tier off. Keys are drawn outside of the timed loop, and each round's last
 from __future__ import annotations
 
 import asyncio
+import itertools
 import gc
 import json
 import os
@@ -27,7 +28,7 @@ from urllib.parse import urlsplit
 import coredis
 import redis
 import redis.asyncio
-from glide import GlideClient, GlideClientConfiguration, NodeAddress
+from glide import ExpirySet, ExpiryType, GlideClient, GlideClientConfiguration, NodeAddress
 from scrubjay import CacheService
 
 REDIS = os.environ["REDIS"]
@@ -201,6 +202,33 @@ def many_and_sets(figures: Figures, ours: CacheService, theirs: redis.Redis) -> 
             metrics = timed.metrics(times)
             if round_ >= 0:
                 figures.add("python/l2-set-1x100B", subject, **metrics)
+        cold_loads(figures, ours, theirs)
+
+
+def cold_loads(figures: Figures, ours: CacheService, theirs: redis.Redis) -> None:
+    """Values that are nowhere yet; a program that has a client and no cache reads, fetches and writes."""
+
+    def by_hand(key: str) -> Any:
+        found = theirs.get(f"100B:{key}")
+        if found is None:
+            found = value(key, 100)
+            theirs.set(f"100B:{key}", found, ex=TTL)
+        return found
+
+    numbers = itertools.count()
+    loads = {"scrubjay": lambda key: ours.get_or_fetch(key, TTL, lambda: value(key, 100)), "redis-py": by_hand}
+    for round_, subject in in_turn(list(loads)):
+        keys = [f"cold:{next(numbers):08}" for _ in range(max(20, int(1_000 * SCALE)))]
+        times = []
+        timed = Round()
+        for key in keys:
+            begun = time.perf_counter_ns()
+            found = loads[subject](key)
+            times.append(time.perf_counter_ns() - begun)
+        metrics = timed.metrics(times)
+        assert found == value(keys[-1], 100), "a wrong value"
+        if round_ >= 0:
+            figures.add("python/cold-get-or-fetch-1x100B", subject, **metrics)
 
 
 # --- tasks ---
@@ -268,9 +296,65 @@ async def of_tasks(figures: Figures) -> None:
                         metrics = await tasked(named[subject], drawn, size)
                         if round_ >= 0:
                             figures.add(f"python-async/l2-get-{callers}x{label}", subject, **metrics)
+            if size == 100:
+                await tasks_one_by_one(figures, ours, {"redis-py-asyncio": plain, "valkey-glide": glide, "coredis": core})
             await ours.aclose()
     await plain.aclose()
     await glide.close()
+
+
+async def tasks_one_by_one(figures: Figures, ours: CacheService, clients: dict[str, Any]) -> None:
+    """A hundred keys at once, plain sets, and values that are nowhere yet: one caller."""
+    rng, numbers = random.Random(8), itertools.count()
+
+    def stored(subject: str, key: str) -> Awaitable[Any]:
+        client, name, data = clients[subject], f"100B:{key}", value(key, 100)
+        if subject == "valkey-glide":
+            return client.set(name, data, expiry=ExpirySet(ExpiryType.SEC, TTL))
+        return client.set(name, data, ex=TTL)
+
+    async def loaded(subject: str, key: str) -> Any:
+        found = await clients[subject].get(f"100B:{key}")
+        if found is None:
+            found = value(key, 100)
+            await stored(subject, key)
+        return found
+
+    async def many(subject: str, keys: list[str]) -> list[Any]:
+        if subject == "scrubjay":
+            return list((await ours.aget_many(keys)).values())
+        return list(await clients[subject].mget([f"100B:{key}" for key in keys]))
+
+    async def put(subject: str, key: str) -> None:
+        await (ours.aset(key, value(key, 100), TTL) if subject == "scrubjay" else stored(subject, key))
+
+    async def load(subject: str, key: str) -> Any:
+        if subject == "scrubjay":
+            return await ours.aget_or_fetch(key, TTL, lambda: value(key, 100))
+        return await loaded(subject, key)
+
+    cases: dict[str, tuple[Any, Callable[[], Any], float]] = {
+        "l2-get-many-100": (many, lambda: rng.sample(NAMES, 100), 100),
+        "l2-set-1x100B": (put, lambda: rng.choice(NAMES), 2_000),
+        "cold-get-or-fetch-1x100B": (load, lambda: f"cold-task:{next(numbers):08}", 1_000),
+    }
+    with awake(needed=True):
+        for case, (call, draw, count) in cases.items():
+            for round_, subject in in_turn(["scrubjay", *clients]):
+                asked = [draw() for _ in range(max(5, int(count * SCALE)))]
+                times = []
+                timed = Round()
+                for one in asked:
+                    begun = time.perf_counter_ns()
+                    found = await call(subject, one)
+                    times.append(time.perf_counter_ns() - begun)
+                metrics = timed.metrics(times)
+                if call is many:
+                    assert found == [value(key, 100) for key in asked[-1]], "wrong values"
+                elif call is load:
+                    assert found == value(asked[-1], 100), "a wrong value"
+                if round_ >= 0:
+                    figures.add(f"python-async/{case}", subject, **metrics)
 
 
 def main() -> None:

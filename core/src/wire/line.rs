@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
+use super::exclusive::Exclusive;
 use super::outbound::Outbound;
 use super::parser::{MAX_LINE, Parser};
 use super::pipe::{Done, Due, Failure, Pipe, Taken};
@@ -45,7 +46,7 @@ pub(crate) struct Line {
     pipe: Pipe,
     /// Before the I/O: what watches the socket goes before the socket.
     watch: Mutex<Watch>,
-    io: Mutex<Io>,
+    io: Exclusive<Io>,
     fd: RawFd,
     /// A forked child must not end what is its parent's.
     process: u32,
@@ -174,7 +175,7 @@ impl Line {
             timed: AtomicBool::new(false),
             seen: AtomicU64::new(0),
             watch: Mutex::default(),
-            io: Mutex::new(Io {
+            io: Exclusive::new(Io {
                 transport,
                 parser: Parser::new(limit),
                 buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -351,30 +352,22 @@ impl Line {
 
     /// Sends what is queued from this thread, as far as that needs no wait.
     fn send_here(&self) {
-        loop {
-            let mut io = match self.io.try_lock() {
-                Ok(io) => io,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // Its holder looks at the pipe after us.
-                Err(TryLockError::WouldBlock) => return,
-            };
+        let send = |io: &mut Io| {
             let sent = io.send(&self.pipe);
-            drop(io);
             // What is left, and what went wrong, is for the driver: it waits where we must not.
             if !matches!(sent, Ok(true)) {
                 self.tell();
             } else if !self.timed.load(Ordering::Acquire) {
                 self.told.notify_one();
             }
-            if sent.is_err() || !self.pipe.has_outbound() {
-                return;
-            }
-        }
+            sent.is_ok()
+        };
+        self.io.work(send, || self.pipe.has_outbound());
     }
 
     /// Sends and receives what can be without a wait. The calls that are due then are for the caller to make.
     pub fn round(&self, driver: Driver, due: &mut Due) -> Round {
-        let mut io = self.io();
+        let mut io = self.io.lock();
         let before = self.received();
         let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, due));
         if self.received() > before {
@@ -394,10 +387,6 @@ impl Line {
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn io(&self) -> MutexGuard<'_, Io> {
-        self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Line ── one connection: who may do I/O, and what it does then
+//!  ├─ exclusive   one at a time does I/O, and nothing that was queued is left behind
 //!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
 //!  │   └─ outbound    commands, encoded
 //!  ├─ parser      bytes to replies, values straight into the memory that is handed on
@@ -11,7 +12,10 @@
 //! Nothing here knows what a command means, what a time-out costs, or when to connect: that is `redis`. Whoever holds
 //! a [`Line`] may drive it: a task of the core, or the thread of a caller that waits.
 
+mod exclusive;
 mod line;
+#[cfg(all(test, feature = "shuttle"))]
+mod model;
 mod outbound;
 mod parser;
 mod pipe;

@@ -5,6 +5,7 @@
 
 mod subjects;
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io::Read;
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ enum Ask {
     Get(String),
     GetMany(Vec<String>),
     Set(String),
+    /// What is not stored yet.
+    Load(String),
 }
 
 impl Bench {
@@ -88,6 +91,12 @@ impl Bench {
                 })
                 .await?;
                 self.case("l2-set-1x100B", &subjects, size, 1, sets, |key, _| Ask::Set(key)).await?;
+                let loads = Cell::new(0_u32);
+                let absent = |_, _: &mut Random| {
+                    loads.set(loads.get() + 1);
+                    Ask::Load(format!("cold:{:08}", loads.get()))
+                };
+                self.case("cold-get-or-fetch-1x100B", &subjects, size, 1, sets / 2, absent).await?;
             }
         }
         Ok(())
@@ -184,6 +193,10 @@ async fn answer(subject: &Subject, ask: &Ask, size: usize) -> Result<bool> {
         Ask::GetMany(keys) => {
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             subject.get_many(&keys).await? == keys.len()
+        }
+        Ask::Load(key) => {
+            let found = subject.load(key, value(key, size)).await?;
+            found.len() == size && found.starts_with(key.as_bytes())
         }
         Ask::Set(key) => {
             subject.set(key, &value(key, size)).await?;

@@ -1,5 +1,6 @@
 //! Scrubjay's cache service without its memory tier, and clients of Redis, each over one connection as they come.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::time::Duration;
 
@@ -57,6 +58,30 @@ impl Subject {
                 client.mget::<Vec<BulkString>>(keys).await?.len()
             }
         })
+    }
+
+    /// The value of a key that is not stored, after which it is. Programs that have a client and no cache read, fetch
+    /// and write.
+    pub async fn load(&self, key: &str, value: Vec<u8>) -> Result<Bytes> {
+        match self {
+            Subject::Scrubjay(cache) => {
+                let fetch = || async { Ok::<_, Infallible>(Raw::from(&value[..])) };
+                return Ok(cache.get_or_fetch(key, TTL, fetch).await?.0);
+            }
+            Subject::RedisRs(connection, label) => {
+                let found = connection.clone().get::<_, Option<Bytes>>(named(label, key)).await?;
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+            Subject::Rustis(client, label) => {
+                if let Some(found) = client.get::<Option<BulkString>>(named(label, key)).await? {
+                    return Ok(Vec::from(found).into());
+                }
+            }
+        }
+        self.set(key, &value).await?;
+        Ok(value.into())
     }
 
     pub async fn set(&self, key: &str, value: &[u8]) -> Result<()> {
