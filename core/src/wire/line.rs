@@ -234,10 +234,8 @@ impl Line {
         }
         self.note_host();
         watch.host = Some(bell.clone());
-        let core = watch.core.take();
-        drop(watch);
-        // Not under the lock: it takes others of the runtime's.
-        drop(core);
+        // Under the lock: the task must not watch anew before this has ended.
+        watch.core = None;
         true
     }
 
