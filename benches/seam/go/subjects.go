@@ -15,10 +15,10 @@ const ttl = time.Hour
 
 // A subject reads and writes the values of one size.
 type subject struct {
-	name  string
-	get   func(key string) ([]byte, error)
-	many  func(keys []string) ([][]byte, error)
-	set   func(key string, value []byte) error
+	name string
+	get  func(key string) ([]byte, error)
+	many func(keys []string) ([][]byte, error)
+	set  func(key string, value []byte) error
 	// load gives the value of a key that is not stored, and stores it: what fetch brings.
 	load  func(key string, fetch func() ([]byte, error)) ([]byte, error)
 	close func()
