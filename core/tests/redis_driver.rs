@@ -226,6 +226,28 @@ fn a_server_that_says_nothing_is_late_under_a_waiter_too() {
 }
 
 #[test]
+fn more_than_a_socket_takes_at_once_is_sent_by_whoever_drives() {
+    const LENGTH: usize = 4 << 20;
+    let server = Server::start();
+    let cache = open(&server.url(), "shop");
+    fill(&cache, 1);
+    for queue in [Queue::driving(), Queue::for_caller(), Queue::new()] {
+        let sets: Vec<u64> = (0..6).collect();
+        for token in &sets {
+            let name = key(*token);
+            let stored = Value { codec: Codec::Raw, bytes: vec![b'x'; LENGTH].into() };
+            let step = cache.set(name.as_bytes(), stored, &PutOptions::default(), &queue, *token);
+            assert!(matches!(step, Ok(Step::Pending)));
+        }
+        let answers = collect(&queue, sets.len());
+        let landed = |answer: &Answer| matches!(answer, Answer::Done(receipt) if !receipt.pending);
+        assert!(answers.values().all(landed), "{answers:?}");
+        let found = answer(&queue, |queue, token| cache.get(b"key:5", queue, token));
+        assert!(matches!(found, Answer::Hit { value, .. } if value.bytes.len() == LENGTH));
+    }
+}
+
+#[test]
 fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
     const CALLS: u64 = 20_000;
     let server = Server::start();

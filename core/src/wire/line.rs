@@ -57,6 +57,8 @@ pub(crate) struct Line {
     told: Notify,
     /// Whether that task looks at deadlines by itself.
     timed: AtomicBool,
+    /// Whether something was taken from the pipe and has not left: the socket had no room.
+    blocked: AtomicBool,
     /// When the host that drives was last there, in ms of [`coarse_ms`]; [`WAITING`] while it waits.
     seen: AtomicU64,
 }
@@ -173,6 +175,7 @@ impl Line {
             received: AtomicU64::new(0),
             told: Notify::new(),
             timed: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             seen: AtomicU64::new(0),
             watch: Mutex::default(),
             io: Exclusive::new(Io {
@@ -295,9 +298,9 @@ impl Line {
         self.fd
     }
 
-    /// Whether there is something to send.
+    /// Whether there is something to send: then a [`Line::round`] tells whether to wait for room.
     pub fn has_outbound(&self) -> bool {
-        self.pipe.has_outbound()
+        self.blocked.load(Ordering::Acquire) || self.pipe.has_outbound()
     }
 
     /// Sees to it that the task of the core waits on the socket, where no host does. Returns whether it does.
@@ -352,6 +355,7 @@ impl Line {
     fn send_here(&self) {
         let send = |io: &mut Io| {
             let sent = io.send(&self.pipe);
+            self.blocked.store(io.is_sending(), Ordering::Release);
             // What is left, and what went wrong, is for the driver: it waits where we must not.
             if !matches!(sent, Ok(true)) {
                 self.tell();
@@ -372,6 +376,7 @@ impl Line {
             self.driven.0[driver as usize].add(1);
         }
         let write = io.is_sending();
+        self.blocked.store(write, Ordering::Release);
         drop(io);
         match outcome {
             Ok(more) if more || self.pipe.has_outbound() && !write => Round::Again,
