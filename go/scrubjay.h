@@ -381,8 +381,8 @@ int32_t sj_open(struct sj_slice options_json, struct sj_cache **out, struct sj_e
 void sj_cache_free(struct sj_cache *cache);
 
 // The counters of the cache as a JSON object: hits_l1, hits_l2, misses, stale_served, loads, load_errors, waits,
-// evictions, expired, invalidations, pending, decode_misses, l2_errors, entries, bytes, and breaker_state
-// ("closed", "open" or "half_open"). Free it with sj_buf_free.
+// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, entries,
+// bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
 int32_t sj_stats_json(const struct sj_cache *cache, struct sj_buf *out);
 
 // Says that a value read from under `key` did not decode: it is counted, and goes from memory.
@@ -603,7 +603,8 @@ int32_t sj_fail(const struct sj_cache *cache,
 // The holder of `lease` gives up: the next waiter leads. Does nothing for a lease that has ended.
 int32_t sj_abandon(const struct sj_cache *cache, uint64_t lease);
 
-// A queue for sj_queue_wait. Free it with sj_queue_free.
+// A queue for sj_queue_wait. Best for one thread that is most often there: while it waits it drives the connections
+// that bring its answers, so that a reply wakes no other thread first. Free it with sj_queue_free.
 struct sj_queue *sj_queue_new(void);
 
 // A queue whose descriptor is readable while answers are there: poll it, then call sj_queue_wait with a timeout of
