@@ -21,29 +21,35 @@ where
 {
     /// Collects entries whose time is up, in at most `budget` steps of the wheels; a step finds an entry or moves
     /// one to where it is found later. Returns how many were collected.
+    ///
+    /// Each shard in turn: who waits for the lock of one gets it before this thread comes back to it.
     pub fn remove_expired(&self, budget: usize) -> usize {
         let now = self.clock.now_ms();
         let mut left = budget;
         let mut collected = 0;
-        for shard in 0..self.shard_count() {
-            loop {
-                let mut gone = Gone::default();
+        let mut due: Vec<u32> = (0..self.shard_count()).collect();
+        while left > 0 && !due.is_empty() {
+            due.retain(|shard| {
                 let mut steps = left.min(BATCH);
                 left -= steps;
-                let mut state = self.lock(shard);
-                while let Some(slot) = state.wheel.pop_due(&self.view(shard), now, &mut steps) {
-                    self.detach(&mut state, Place { shard, slot }, EvictReason::Expired, now, &mut gone);
-                }
-                self.publish(shard, state);
-                collected += gone.len();
-                self.release(gone);
+                collected += self.remove_expired_of(*shard, now, &mut steps);
                 left += steps;
-                if steps > 0 || left == 0 {
-                    break;
-                }
-            }
+                steps == 0
+            });
         }
         collected
+    }
+
+    fn remove_expired_of(&self, shard: u32, now: u64, steps: &mut usize) -> usize {
+        let mut gone = Gone::default();
+        let mut state = self.lock(shard);
+        while let Some(slot) = state.wheel.pop_due(&self.view(shard), now, steps) {
+            self.detach(&mut state, Place { shard, slot }, EvictReason::Expired, now, &mut gone);
+        }
+        self.publish(shard, state);
+        let count = gone.len();
+        self.release(gone);
+        count
     }
 
     /// Sees to it that entries are collected at the end of their life: by this process, should we have been forked.
