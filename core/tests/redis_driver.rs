@@ -12,9 +12,15 @@ use scrubjay::host::{Answer, Cache, Completion, PutOptions, Queue, Step, Value};
 use scrubjay::{Codec, ErrorKind};
 use support::{DEADLINE, Proxy, Server};
 
+/// So patient that a busy machine makes no miss of a hit.
 fn open(url: &str, prefix: &str) -> Cache {
-    let options =
-        format!(r#"{{"url": "{url}", "prefix": "{prefix}", "l1_bytes": 0, "jitter": 0, "l2_timeout": 2}}"#);
+    open_with(url, prefix, 30)
+}
+
+fn open_with(url: &str, prefix: &str, l2_timeout: u32) -> Cache {
+    let options = format!(
+        r#"{{"url": "{url}", "prefix": "{prefix}", "l1_bytes": 0, "jitter": 0, "l2_timeout": {l2_timeout}}}"#
+    );
     Cache::open(options.as_bytes()).expect("a cache")
 }
 
@@ -159,7 +165,7 @@ fn a_waiter_that_does_not_come_back_holds_nobody_up() {
     for _ in 0..5 {
         let begun = Instant::now();
         assert!(is_value(&answer(&others, |queue, token| cache.get(b"key:0", queue, token)), 0));
-        assert!(begun.elapsed() < Duration::from_secs(2), "within l2_timeout");
+        assert!(begun.elapsed() < Duration::from_secs(5), "long before l2_timeout");
     }
     assert!(is_value(&answer(&waiter, |queue, token| cache.get(b"key:0", queue, token)), 0));
     // It goes for good.
@@ -170,7 +176,7 @@ fn a_waiter_that_does_not_come_back_holds_nobody_up() {
 #[test]
 fn an_outage_is_the_same_under_a_waiter() {
     let mut server = Server::start();
-    let cache = open(&server.url(), "shop");
+    let cache = open_with(&server.url(), "shop", 2);
     fill(&cache, 1);
     let queue = Queue::driving();
     let read = || answer(&queue, |queue, token| cache.get(b"key:0", queue, token));
@@ -203,7 +209,7 @@ fn fill_one(cache: &Cache, queue: &Arc<Queue>) {
 fn a_server_that_says_nothing_is_late_under_a_waiter_too() {
     let server = Server::start();
     let proxy = Proxy::start(server.port);
-    let cache = open(&proxy.url(), "shop");
+    let cache = open_with(&proxy.url(), "shop", 2);
     fill(&cache, 1);
     let queue = Queue::driving();
     let read = || answer(&queue, |queue, token| cache.get(b"key:0", queue, token));
@@ -249,7 +255,7 @@ fn more_than_a_socket_takes_at_once_is_sent_by_whoever_drives() {
 
 #[test]
 fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
-    const CALLS: u64 = 20_000;
+    const CALLS: u64 = 10_000;
     let server = Server::start();
     let cache = open(&server.url(), "shop");
     fill(&cache, 10);
@@ -276,7 +282,7 @@ fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
             } else {
                 kept += 1;
             }
-            while queue.outstanding() > 5_000 {
+            while queue.outstanding() > 1_000 {
                 thread::yield_now();
             }
         }
@@ -285,5 +291,7 @@ fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
     });
     assert_eq!(answers.len(), kept, "each that was kept");
     assert!(cancelled.iter().all(|token| !answers.contains_key(token)), "none that was cancelled");
+    let misses = answers.values().filter(|answer| matches!(answer, Answer::Miss)).count();
+    assert_eq!(misses, 0, "{:?}", cache.stats());
     assert!(answers.iter().all(|(token, answer)| is_value(answer, *token % 10)), "no other key's value");
 }

@@ -356,13 +356,14 @@ impl Line {
         let send = |io: &mut Io| {
             let sent = io.send(&self.pipe);
             self.blocked.store(io.is_sending(), Ordering::Release);
+            let all = matches!(sent, Ok(true));
             // What is left, and what went wrong, is for the driver: it waits where we must not.
-            if !matches!(sent, Ok(true)) {
+            if !all {
                 self.tell();
             } else if !self.timed.load(Ordering::Acquire) {
                 self.told.notify_one();
             }
-            sent.is_ok()
+            all
         };
         self.io.work(send, || self.pipe.has_outbound());
     }
@@ -396,8 +397,16 @@ impl Line {
 impl Io {
     /// Sends what is queued. Returns whether all of it has left.
     fn send(&mut self, pipe: &Pipe) -> Result<bool, Failure> {
-        pipe.take_outbound(&mut self.sending);
-        while !self.sending.is_empty() {
+        let mut taken = false;
+        loop {
+            // Not before the rest has left: the pipe knows how much waits there, and takes no more than it should. And
+            // once only: callers that never stop must not keep us from reading.
+            if self.sending.is_empty() && !std::mem::replace(&mut taken, true) {
+                pipe.take_outbound(&mut self.sending);
+            }
+            if self.sending.is_empty() {
+                break;
+            }
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.sending.slices(&mut slices);
             match self.transport.write(&slices[..count]) {
