@@ -27,15 +27,16 @@ where
         let now = self.clock.now_ms();
         let mut left = budget;
         let mut collected = 0;
-        let mut due: Vec<u32> = (0..self.shard_count()).collect();
-        while left > 0 && !due.is_empty() {
-            due.retain(|shard| {
+        let mut more = true;
+        while more && left > 0 {
+            more = false;
+            for shard in 0..self.shard_count() {
                 let mut steps = left.min(BATCH);
                 left -= steps;
-                collected += self.remove_expired_of(*shard, now, &mut steps);
+                collected += self.remove_expired_of(shard, now, &mut steps);
                 left += steps;
-                steps == 0
-            });
+                more |= steps == 0;
+            }
         }
         collected
     }

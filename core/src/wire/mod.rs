@@ -3,6 +3,7 @@
 //! ```text
 //! Line ── one connection: who may do I/O, and what it does then
 //!  ├─ exclusive   one at a time does I/O, and nothing that was queued is left behind
+//!  ├─ io          sends and receives what can be without a wait
 //!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
 //!  │   └─ outbound    commands, encoded
 //!  ├─ parser      bytes to replies, values straight into the memory that is handed on
@@ -13,6 +14,7 @@
 //! a [`Line`] may drive it: a task of the core, or the thread of a caller that waits.
 
 mod exclusive;
+mod io;
 mod line;
 #[cfg(all(test, feature = "shuttle"))]
 mod model;
