@@ -3,9 +3,12 @@
 //! Nothing that comes from outside is trusted: the length is checked before anything is read, the checksum and
 //! the hash of the key before anything is believed, and what this release does not know is a miss that is not
 //! overwritten.
+//!
+//! The server's scripts change some fields of the header where they stand (`redis/scripts/`), and cannot make a checksum
+//! of ours: it leaves those out.
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::codec::Codec;
 use crate::key;
@@ -17,17 +20,44 @@ const CHECKSUM: usize = 8;
 pub const OVERHEAD: usize = HEADER + (64 << 10) + CHECKSUM;
 const MAGIC: [u8; 2] = *b"SJ";
 const FORMAT: u8 = 1;
-/// A value, or a "not found", that is served until its soft expiry.
-const FRESH: u8 = 1;
 const COMPRESSED: u8 = 1;
 const ENCRYPTED: u8 = 2;
 const NEGATIVE: u8 = 4;
+/// Somebody waits for the end of the lease. The scripts set it.
+const WAITED: u8 = 16;
 /// More tags than this on one entry are not read.
 const MAX_TAGS: usize = 64;
+
+/// What an entry is, as the scripts have left it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// A value, or a "not found", that is served until its soft expiry.
+    #[default]
+    Fresh = 1,
+    /// No value yet: somebody loads it.
+    Leased = 2,
+    /// A value that was invalidated: to be served when the fetch fails.
+    Stale = 3,
+    /// As `Stale`, and somebody loads a new one.
+    StaleLeased = 4,
+    /// As `Fresh`, and somebody loads a new one.
+    FreshLeased = 5,
+    /// No value: a writer is between its intent and its invalidation, and nothing may be filled in.
+    Hold = 6,
+}
+
+impl State {
+    fn from_byte(byte: u8) -> Option<State> {
+        use State::{Fresh, FreshLeased, Hold, Leased, Stale, StaleLeased};
+        [Fresh, Leased, Stale, StaleLeased, FreshLeased, Hold].into_iter().find(|state| *state as u8 == byte)
+    }
+}
 
 /// An entry. Times are milliseconds of the server's clock since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
+    pub state: State,
     pub codec: Codec,
     /// The source said that there is nothing.
     pub negative: bool,
@@ -68,7 +98,12 @@ pub(crate) fn encode(entry: &Entry, prefix: &[u8], key: &[u8]) -> Vec<u8> {
     let tags: usize = entry.tags.iter().map(|(tag, _)| tag.len() + 10).sum();
     let mut out = Vec::with_capacity(HEADER + tags + entry.payload.len() + CHECKSUM);
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[FORMAT, FRESH, if entry.negative { NEGATIVE } else { 0 }, entry.codec as u8]);
+    out.extend_from_slice(&[
+        FORMAT,
+        entry.state as u8,
+        if entry.negative { NEGATIVE } else { 0 },
+        entry.codec as u8,
+    ]);
     out.extend_from_slice(&0_u16.to_le_bytes());
     out.extend_from_slice(&entry.token);
     for time in [entry.generation, entry.deadline, entry.soft_expiry, entry.hard_expiry, entry.stored_at] {
@@ -86,7 +121,7 @@ pub(crate) fn encode(entry: &Entry, prefix: &[u8], key: &[u8]) -> Vec<u8> {
         out.extend_from_slice(&version.to_le_bytes());
     }
     out.extend_from_slice(&entry.payload);
-    let checksum = xxh3_64(&out);
+    let checksum = checksum(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
 }
@@ -104,17 +139,18 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
         return Err(Unreadable::Unknown);
     }
     let end = bytes.len() - CHECKSUM;
-    if xxh3_64(&bytes[..end]).to_le_bytes() != bytes[end..] {
+    if checksum(&bytes[..end]).to_le_bytes() != bytes[end..] {
         return Err(Unreadable::Corrupt("checksum"));
     }
     if u64_at(&bytes, 80) != key::hash(prefix, key) {
         return Err(Unreadable::WrongKey);
     }
-    let (state, flags, key_id, reserved) = (bytes[3], bytes[4], u16_at(&bytes, 6), u32_at(&bytes, 76));
+    let (flags, key_id, reserved) = (bytes[4] & !WAITED, u16_at(&bytes, 6), u32_at(&bytes, 76));
     let known = flags & !(COMPRESSED | ENCRYPTED | NEGATIVE) == 0 && flags & (COMPRESSED | ENCRYPTED) == 0;
-    if state != FRESH || !known || key_id != 0 || reserved != 0 {
+    if !known || key_id != 0 || reserved != 0 {
         return Err(Unreadable::Unknown);
     }
+    let state = State::from_byte(bytes[3]).ok_or(Unreadable::Unknown)?;
     let codec = Codec::from_id(bytes[5]).ok_or(Unreadable::Unknown)?;
     let (tags, start) = tags(&bytes[..end], usize::from(u16_at(&bytes, 66)))?;
     if end - start > max_value {
@@ -123,6 +159,7 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
     let mut token = [0; 16];
     token.copy_from_slice(&bytes[8..24]);
     Ok(Entry {
+        state,
         codec,
         negative: flags & NEGATIVE != 0,
         token,
@@ -137,6 +174,19 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
         tags,
         payload: bytes.slice(start..end),
     })
+}
+
+/// Of an entry without its checksum: all of it but what the scripts change.
+fn checksum(bytes: &[u8]) -> u64 {
+    let (header, rest) = bytes.split_at(HEADER);
+    let mut fixed = [0; HEADER];
+    fixed.copy_from_slice(header);
+    fixed[3] = 0;
+    fixed[4] &= !WAITED;
+    for changing in [8..40, 64..66, 72..76] {
+        fixed[changing].fill(0);
+    }
+    xxh3_64_with_seed(rest, xxh3_64(&fixed))
 }
 
 type Tags = Vec<(Vec<u8>, u64)>;

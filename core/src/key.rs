@@ -80,6 +80,16 @@ impl Layout {
         format!("sj:{{{}.m}}:meta", self.prefix).into_bytes()
     }
 
+    /// Where the writes of the partition are counted: `sj:{prefix.0}:s`.
+    pub fn sequence(&self) -> Vec<u8> {
+        format!("sj:{{{}.0}}:s", self.prefix).into_bytes()
+    }
+
+    /// The channel on which they are told: `sj:{prefix.0}:c`.
+    pub fn channel(&self) -> Vec<u8> {
+        format!("sj:{{{}.0}}:c", self.prefix).into_bytes()
+    }
+
     /// The pattern that all entries match, and nothing else.
     pub fn entry_pattern(&self) -> Vec<u8> {
         // A full stop and a colon stand for themselves in a pattern; a prefix has nothing else that could.

@@ -96,7 +96,7 @@ async fn keys_are_bytes() {
         assert_eq!(other.get::<usize>(key).await.unwrap(), Some(key.len()));
         other.delete(key).await.unwrap();
     }
-    let left: Vec<String> = server.command(&[b"KEYS", b"sj:{shop.0}:*"]);
+    let left: Vec<String> = server.command(&[b"KEYS", b"sj:{shop.0}:e:*"]);
     assert_eq!(left, Vec::<String>::new());
 }
 

@@ -79,7 +79,7 @@ fn forged(at: usize, value: u8) -> Bytes {
     let mut bytes = sample();
     bytes[at] = value;
     let end = bytes.len() - CHECKSUM;
-    let checksum = xxh3_64(&bytes[..end]).to_le_bytes();
+    let checksum = checksum(&bytes[..end]).to_le_bytes();
     bytes[end..].copy_from_slice(&checksum);
     bytes.into()
 }
@@ -106,6 +106,24 @@ fn damage_and_bombs_are_found() {
     assert!(matches!(decode(Bytes::from_static(b"{\"a\":1}"), b"p", b"k", LIMIT), Err(Unreadable::Corrupt(_))));
 }
 
+/// Whether the scripts of the server may set this bit, and so the checksum leaves it out.
+fn is_changed_by_scripts(bit: usize) -> bool {
+    let byte = bit / 8;
+    byte == 3 || bit == 4 * 8 + 4 || [8..40, 64..66, 72..76].iter().any(|range| range.contains(&byte))
+}
+
+#[test]
+fn what_the_scripts_change_needs_no_new_checksum() {
+    let mut bytes = sample();
+    bytes[3] = State::FreshLeased as u8;
+    bytes[4] |= WAITED;
+    bytes[8..40].fill(7);
+    bytes[64..66].fill(1);
+    let entry = decode(bytes.into(), b"p", b"k", LIMIT).expect("an entry");
+    assert_eq!((entry.state, entry.token, entry.holds), (State::FreshLeased, [7; 16], 0x0101));
+    assert_eq!(entry.deadline, u64::from_le_bytes([7; 8]));
+}
+
 proptest! {
     #[test]
     fn decode_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -115,7 +133,7 @@ proptest! {
     #[test]
     fn one_changed_bit_is_never_a_hit(bit in 0_usize..8 * 109) {
         let mut bytes = sample();
-        prop_assume!(bit / 8 < bytes.len());
+        prop_assume!(bit / 8 < bytes.len() && !is_changed_by_scripts(bit));
         bytes[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(decode(bytes.into(), b"p", b"k", LIMIT).is_err());
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::cycle::Leader;
+use super::grip::Grip;
 use super::sink::Sink;
 use crate::codec::Codec;
 use crate::host::Answer;
@@ -38,6 +39,8 @@ pub(super) struct FlightState<S> {
     /// A write came in between: what this flight brings is not stored.
     pub void: bool,
     pub stale: Option<S>,
+    /// The lease in the shared tier.
+    pub grip: Option<Grip>,
     /// The loop or thread that runs the fetch; 0 for none.
     pub owner: u64,
     pub permit: bool,
@@ -74,6 +77,7 @@ impl<S> Flight<S> {
                 waiters: VecDeque::new(),
                 void: false,
                 stale,
+                grip: None,
                 owner: 0,
                 permit: false,
                 put: Put::default(),

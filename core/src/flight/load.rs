@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::lease::{Lease, Lessor};
+use super::claim::Wish;
+use super::grip::Grip;
+use super::lease::Lessor;
 use super::record::{Record, admit};
-use super::shared::Loaded;
+use super::shared::{Loaded, capped};
 use super::sink::Reply;
-use super::table::{Flight, Join, Joining, Put, Waiter};
+use super::table::{Ended, Flight, Join, Joining, Put, Waiter};
 use super::tiers::{REFRESH_LOADS, Tiers, waiter};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
@@ -29,10 +31,20 @@ impl Tiers {
     /// Answers from a tier, or says who is to run the fetch: see the seam in the crate's documentation.
     pub fn begin(&self, key: &[u8], o: &FetchOptions<'_>, reply: &dyn Reply) -> Result<Step> {
         let put = self.check_fetch("get_or_fetch", &[key], o)?;
-        if let Some(answer) = self.at_hand(key, put, o) {
-            return Ok(Step::Ready(answer));
-        }
+        let refreshed = match self.at_hand(key, put, o) {
+            AtHand::Answer(answer) => return Ok(Step::Ready(answer)),
+            AtHand::Refresh(record, answer) => Some((record, answer)),
+            AtHand::Nothing => None,
+        };
         let sink = reply.sink("get_or_fetch", None)?;
+        if let Some((record, answer)) = refreshed {
+            let Some(wish) = self.refresh(key, record, waiter(sink.clone(), put, o)) else {
+                sink.withdraw();
+                return Ok(Step::Ready(answer));
+            };
+            reply.go(self.claim(vec![wish], None));
+            return Ok(Step::Pending);
+        }
         match self.enter(key, o, |_| Ok(waiter(sink.clone(), put, o))) {
             Ok(Entered::Answer(answer)) => {
                 sink.withdraw();
@@ -40,7 +52,7 @@ impl Tiers {
             }
             Ok(Entered::Waiting) => Ok(Step::Pending),
             Ok(Entered::Probe(flight)) => {
-                self.probe(vec![flight], reply);
+                self.look(vec![flight], o, reply);
                 Ok(Step::Pending)
             }
             Err(error) => {
@@ -65,17 +77,31 @@ impl Tiers {
     }
 
     /// What memory answers at once.
-    pub(super) fn at_hand(&self, key: &[u8], put: Put, o: &FetchOptions<'_>) -> Option<Answer> {
-        if o.bypass_cache {
-            return None;
-        }
-        let (record, copy) = self.fresh_to_copy(key)?;
-        let answer = self.answer_with(&record)?;
+    pub(super) fn at_hand(&self, key: &[u8], put: Put, o: &FetchOptions<'_>) -> AtHand {
+        let found = if o.bypass_cache { None } else { self.fresh_to_copy(key) };
+        let Some((record, copy)) = found else { return AtHand::Nothing };
+        let Some(answer) = self.answer_with(&record) else { return AtHand::Nothing };
         self.counters.hits_l1.add(1);
-        Some(match answer {
-            Answer::Hit { value, .. } => Answer::Hit { value, lease: self.draw(key, &record, put, o), copy },
-            answer => answer,
-        })
+        match answer {
+            Answer::Hit { value, .. } if self.draw(&record) => {
+                if self.shared.is_some() {
+                    return AtHand::Refresh(record, Answer::Hit { value, lease: None, copy });
+                }
+                let lease = self.table.refresh(key, o.owner, put, record);
+                self.watch();
+                AtHand::Answer(Answer::Hit { value, lease, copy })
+            }
+            Answer::Hit { value, .. } => AtHand::Answer(Answer::Hit { value, lease: None, copy }),
+            answer => AtHand::Answer(answer),
+        }
+    }
+
+    /// Begins to refresh a value ahead of its expiry: by one caller in the whole fleet, so its lease is asked for first.
+    /// None while that goes on here already.
+    pub(super) fn refresh(&self, key: &[u8], record: Record, waiter: Waiter) -> Option<Wish> {
+        let flight = self.table.begin_ahead(key, record, waiter)?;
+        self.watch();
+        Some(Wish::ahead(flight))
     }
 
     /// Joins the flight of `key`. `waiter` makes the caller's entry, and is told whether it is the first.
@@ -85,7 +111,7 @@ impl Tiers {
         o: &FetchOptions<'_>,
         waiter: impl FnOnce(bool) -> Result<Waiter>,
     ) -> Result<Entered> {
-        let probe = self.shared.is_some() && !o.bypass_cache;
+        let probe = self.shared.is_some();
         let stale = self.remembered(key);
         let recheck = || self.fresh(key).filter(|_| !o.bypass_cache);
         let joined = self.table.join(Joining { key, held: o.held, probe, stale }, waiter, recheck);
@@ -122,35 +148,42 @@ impl Tiers {
 
     /// Draws whether this caller refreshes the value ahead of its expiry (XFetch: the nearer the end and the
     /// slower the fetch, the likelier), so that one caller at a time does it and nobody waits.
-    fn draw(&self, key: &[u8], record: &Record, put: Put, o: &FetchOptions<'_>) -> Option<Lease> {
+    fn draw(&self, record: &Record) -> bool {
         if !self.options.refresh_ahead || record.load_ms == 0 {
-            return None;
+            return false;
         }
         let left = record.expires.saturating_sub(self.clock.now_ms());
         if left > u64::from(record.load_ms) * REFRESH_LOADS {
-            return None;
+            return false;
         }
         let random = 1.0 - rand::random::<f64>();
         #[expect(clippy::cast_precision_loss, reason = "a few load times")]
         let won = -f64::from(record.load_ms) * random.ln() >= left as f64;
-        if !won {
-            return None;
-        }
-        let lease = self.table.refresh(key, o.owner, put, record.clone());
-        self.watch();
-        lease
+        won
     }
 
-    /// Asks the shared tier for the keys of `flights`, in one round trip, and ends their probes.
-    pub(super) fn probe(&self, flights: Vec<Arc<Flight<Record>>>, reply: &dyn Reply) {
+    /// Has flights that have just begun go on in the shared tier.
+    pub(super) fn look(&self, flights: Vec<Arc<Flight<Record>>>, o: &FetchOptions<'_>, reply: &dyn Reply) {
+        if o.bypass_cache {
+            // Whatever is there: a new value is wanted, and nobody else's.
+            let wish = |flight| Wish::anew(flight).impatient();
+            return reply.go(self.claim(flights.into_iter().map(wish).collect(), None));
+        }
+        self.probe(flights, reply);
+    }
+
+    /// Asks the shared tier for the keys of `flights`, in one round trip. Those that it has nothing fresh of go on with a
+    /// claim.
+    fn probe(&self, flights: Vec<Arc<Flight<Record>>>, reply: &dyn Reply) {
         let Some(shared) = &self.shared else { return };
-        let now = self.clock.now_ms();
+        let (now, until) = (self.clock.now_ms(), shared.budget());
         // Whatever happens in between, no flight is left without an end.
         let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
         if let [flight] = &flights[..] {
             let kick = shared.load(&flight.key, move |named, read| {
                 let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
-                open.tiers.probed(&flight, shared.loaded(named.key(), read, now));
+                let wish = open.tiers.probed(flight, shared.loaded(named.key(), read, now));
+                open.tiers.claim(wish.into_iter().collect(), Some(until)).go();
             });
             return reply.go(kick);
         }
@@ -158,33 +191,50 @@ impl Tiers {
         let kick = shared.load_many(keys, move |read| {
             let Some(shared) = &open.tiers.shared else { return };
             let mut loaded = shared.loaded_many(open.flights.iter().map(|flight| &*flight.key), read, now);
+            let mut wishes = Vec::new();
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
-                open.tiers.probed(&flight, loaded);
+                // A batch that waited for another process would keep what it leads itself from those that wait for it.
+                wishes.extend(open.tiers.probed(flight, loaded).map(Wish::impatient));
             }
+            open.tiers.claim(wishes, Some(until)).go();
         });
         reply.go(kick);
     }
 
-    fn probed(&self, flight: &Arc<Flight<Record>>, loaded: Loaded) {
-        match loaded {
+    /// What the look of `flight` came to; the wish for its lease, where a value is to be loaded.
+    fn probed(&self, flight: Arc<Flight<Record>>, loaded: Loaded) -> Option<Wish> {
+        let (stale, force) = match loaded {
             Loaded::Fresh(record) => {
-                let waiters = self.table.found(flight, || self.remember(&flight.key, &record));
-                self.counters.hits_l2.add(waiters.len() as u64);
-                for waiter in waiters {
-                    let answer = self.answer_with(&record).unwrap_or(Answer::Bypass);
-                    drop(waiter.sink.finish(answer));
-                }
-                return;
+                self.found_shared(&flight, &record);
+                return None;
             }
-            Loaded::Stale(record) => self.table.probed(flight, Some(record), false),
-            Loaded::Absent => self.table.probed(flight, None, false),
+            Loaded::Stale(record) => (Some(record), false),
+            Loaded::Absent => (None, false),
+            Loaded::Damaged => (None, true),
             Loaded::Foreign => {
-                self.table.keep_out(flight);
-                self.table.probed(flight, None, false);
+                self.counters.misses.add(1);
+                self.table.keep_out(&flight);
+                self.table.probed(&flight, None, false);
+                return None;
             }
-            Loaded::Unreachable => self.table.probed(flight, None, true),
+            Loaded::Unreachable => {
+                self.counters.misses.add(1);
+                self.table.probed(&flight, None, true);
+                return None;
+            }
+        };
+        self.table.note_stale(&flight, stale);
+        Some(if force { Wish::anew(flight) } else { Wish::load(flight) })
+    }
+
+    /// The shared tier has a fresh value for `flight`.
+    pub(super) fn found_shared(&self, flight: &Arc<Flight<Record>>, record: &Record) {
+        let waiters = self.table.found(flight, || self.remember(&flight.key, record));
+        self.counters.hits_l2.add(waiters.len() as u64);
+        for waiter in waiters {
+            let answer = self.answer_with(record).unwrap_or(Answer::Bypass);
+            drop(waiter.sink.finish(answer));
         }
-        self.counters.misses.add(1);
     }
 
     /// The fetch brought `value`: it is stored, unless a write came in between, and all waiters get it.
@@ -209,11 +259,10 @@ impl Tiers {
         };
         let mut kick = Kick::NONE;
         let ended = self.table.end(lease, |key, ended| {
-            if !ended.void {
-                let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
-                let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took);
-                kick = self.keep(key, &record, ended.ticket);
-            }
+            let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
+            self.lease_time.note(took);
+            let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took);
+            kick = self.keep(key, record, ended);
         })?;
         kick.go();
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
@@ -225,11 +274,7 @@ impl Tiers {
         match failure.kind {
             ErrorKind::NotFound => {
                 let mut kick = Kick::NONE;
-                let ended = self.table.end(lease, |key, ended| {
-                    if !ended.void {
-                        kick = self.keep(key, &self.negative(), ended.ticket);
-                    }
-                })?;
+                let ended = self.table.end(lease, |key, ended| kick = self.keep(key, self.negative(), ended))?;
                 kick.go();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
@@ -267,16 +312,56 @@ impl Tiers {
         Ok(payload)
     }
 
-    /// Stores what a fetch brought, in both tiers. Called under the lock of the key's shard; what is returned is to be
-    /// done when it is free.
-    fn keep(&self, key: &[u8], record: &Record, ticket: u64) -> Kick {
-        self.remember(key, record);
-        let Some(shared) = &self.shared else { return Kick::NONE };
-        let table = self.table.clone();
-        // A fill that does not come through leaves what was there: nothing that was valid before.
-        let unwritten = move |key: &[u8]| table.ticket(key) == ticket;
-        shared.store(vec![(key.to_vec(), record.clone())], &self.clock, unwritten, drop)
+    /// Stores what a fetch brought, in both tiers, unless a write came in between. Called under the lock of the key's
+    /// shard; what is returned is to be done when it is free.
+    fn keep(&self, key: &[u8], mut record: Record, ended: &mut Ended<Record>) -> Kick {
+        let grip = ended.grip.take();
+        if ended.void {
+            // The write has ended the lease as well.
+            grip.into_iter().for_each(Grip::forget);
+            return Kick::NONE;
+        }
+        let Some(shared) = &self.shared else {
+            self.remember(key, &record);
+            return Kick::NONE;
+        };
+        // What was loaded was current when the lease was won: until it is known to have been so for longer, memory
+        // answers with it from there on.
+        let since = grip.as_ref().map_or(ended.started, Grip::since);
+        record.fresh_until = capped(record.expires, since, self.options.max_staleness);
+        let Some(grip) = grip else {
+            // The shared tier could not be asked.
+            self.remember(key, &record);
+            return Kick::NONE;
+        };
+        let Some(taken) = grip.take() else { return Kick::NONE };
+        self.remember(key, &record);
+        let (me, ticket, sent) = (self.handle(), ended.ticket, self.clock.now_ms());
+        let (table, named) = (self.table.clone(), key.to_vec());
+        let wanted = move || table.ticket(&named) == ticket;
+        let (named, stored) = (key.to_vec(), record.clone());
+        shared.fill(taken, named.clone(), stored, &self.clock, wanted, move |filled| match filled {
+            // The lease was still ours, so nothing was written until then.
+            Ok(true) => {
+                record.fresh_until = capped(record.expires, sent, me.options.max_staleness);
+                if sent > since {
+                    me.table.store(&named, ticket, || me.remember(&named, &record));
+                }
+            }
+            // It was written meanwhile. What another write of this process may have stored since is loaded anew.
+            Ok(false) => me.table.store(&named, me.table.ticket(&named), || me.forget(&named)),
+            // It may be there or not: memory has it for as long as it was surely current.
+            Err(_) => {}
+        })
     }
+}
+
+/// What memory says of a key.
+pub(super) enum AtHand {
+    Answer(Answer),
+    /// This answer; and the caller was drawn to refresh the value, for which the shared tier is to be asked.
+    Refresh(Record, Answer),
+    Nothing,
 }
 
 /// Flights whose probes are still open; what is left of them is ended as unreachable.
@@ -288,7 +373,7 @@ struct Probes {
 impl Drop for Probes {
     fn drop(&mut self) {
         for flight in self.flights.drain(..) {
-            self.tiers.probed(&flight, Loaded::Unreachable);
+            self.tiers.probed(flight, Loaded::Unreachable);
         }
     }
 }

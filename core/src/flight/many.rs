@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::Entered;
+use super::load::{AtHand, Entered};
 use super::sink::{Batch, BatchSink, Reply, Sink};
 use super::tiers::{Tiers, waiter};
 use crate::error::Result;
@@ -14,17 +14,43 @@ impl Tiers {
     pub fn begin_many(&self, keys: &[&[u8]], o: &FetchOptions<'_>, reply: &dyn Reply) -> Result<Step> {
         const OPERATION: &str = "get_or_fetch_many";
         let put = self.check_fetch(OPERATION, keys, o)?;
-        let answers: Vec<Option<Answer>> = keys.iter().map(|key| self.at_hand(key, put, o)).collect();
+        let mut refreshed = Vec::new();
+        let mut answers = Vec::with_capacity(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            answers.push(match self.at_hand(key, put, o) {
+                AtHand::Answer(answer) => Some(answer),
+                AtHand::Refresh(record, answer) => {
+                    refreshed.push((index, record, answer));
+                    None
+                }
+                AtHand::Nothing => None,
+            });
+        }
         if answers.iter().all(Option::is_some) {
             return Ok(Step::Ready(Answer::Many(answers.into_iter().flatten().collect())));
         }
-        let missing: Vec<usize> = (0..keys.len()).filter(|index| answers[*index].is_none()).collect();
+        let is_missing = |index: &usize| {
+            answers[*index].is_none() && !refreshed.iter().any(|(refreshed, _, _)| refreshed == index)
+        };
+        let missing: Vec<usize> = (0..keys.len()).filter(is_missing).collect();
         let to = reply.sink(OPERATION, None)?;
         let batch = Batch::new(to.clone(), answers);
         let mut flights = Vec::new();
         // One fetch serves the whole batch, so it needs one permit; a second one could be waited for until this
         // very batch gives the first back.
         let mut exempt = !o.held.is_empty();
+        let mut wishes = Vec::new();
+        for (index, record, answer) in refreshed {
+            let member: Arc<dyn Sink> = Arc::new(BatchSink { batch: batch.clone(), index });
+            let mut waiter = waiter(member.clone(), put, o);
+            waiter.exempt |= exempt;
+            match self.refresh(keys[index], record, waiter) {
+                Some(wish) => wishes.push(wish),
+                None => drop(member.finish(answer)),
+            }
+            exempt = true;
+        }
+        reply.go(self.claim(wishes, None));
         for index in missing {
             let member: Arc<dyn Sink> = Arc::new(BatchSink { batch: batch.clone(), index });
             let mut behind_another = false;
@@ -45,7 +71,7 @@ impl Tiers {
             exempt |= !behind_another;
         }
         if !flights.is_empty() {
-            self.probe(flights, reply);
+            self.look(flights, o, reply);
         }
         match batch.entered() {
             Some(answers) => {

@@ -1,12 +1,15 @@
 //! One load at a time: how the tiers answer together, and who runs the fetch when they cannot.
 
 mod bulkhead;
+mod claim;
 mod cycle;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
 mod generation;
+mod grip;
 mod joining;
 mod lease;
+mod lease_time;
 mod load;
 mod many;
 mod promise;

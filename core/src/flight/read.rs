@@ -108,7 +108,7 @@ impl Tiers {
                 self.counters.hits_l2.add(1);
                 self.plain(&record, None)
             }
-            Loaded::Stale(_) | Loaded::Absent | Loaded::Foreign | Loaded::Unreachable => {
+            Loaded::Stale(_) | Loaded::Absent | Loaded::Damaged | Loaded::Foreign | Loaded::Unreachable => {
                 self.counters.misses.add(1);
                 Answer::Miss
             }

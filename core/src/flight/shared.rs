@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::grip::{Grip, Taken};
 use super::record::{MAX_DEPTH, Record, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
-use crate::envelope::{self, Entry, Unreadable};
+use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::Result;
 use crate::key::Layout;
 use crate::options::Options;
-use crate::redis::{Address, Read, Settings, Tier, TlsAndAuth};
+use crate::redis::{Acquired, Address, Claim, Read, Settings, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
@@ -25,6 +26,8 @@ pub(crate) enum Loaded {
     Stale(Record),
     /// Nothing.
     Absent,
+    /// Nothing that can be read: to be overwritten.
+    Damaged,
     /// Something that this release does not know: a miss that must not be overwritten.
     Foreign,
     /// It could not be asked.
@@ -75,6 +78,9 @@ impl Shared {
             max_entry: options.max_value + envelope::OVERHEAD,
             meta_key: layout.meta(),
             entry_pattern: layout.entry_pattern(),
+            sequence: layout.sequence(),
+            channel: layout.channel(),
+            before_key: layout.before_key(),
         };
         Ok(Some(Shared {
             tier: Tier::new(address, settings),
@@ -147,10 +153,11 @@ impl Shared {
         }
     }
 
-    fn found(&self, key: &[u8], found: Option<Bytes>, server_now: u64, now: u64) -> Loaded {
+    /// What was found under `key`: see [`Shared::loaded`].
+    pub fn found(&self, key: &[u8], found: Option<Bytes>, server_now: u64, now: u64) -> Loaded {
         match found {
             // An invalidation of this process has not reached it: what stands there is not valid.
-            Some(_) if self.is_pending(key) => Loaded::Absent,
+            Some(_) if self.is_pending(key) => Loaded::Damaged,
             Some(bytes) => self.read(key, bytes, server_now, now),
             None => Loaded::Absent,
         }
@@ -169,7 +176,7 @@ impl Shared {
             }
             Err(Unreadable::Corrupt(_)) => {
                 self.counters.decode_misses.add(1);
-                return Loaded::Absent;
+                return Loaded::Damaged;
             }
             Err(Unreadable::WrongKey) => {
                 self.counters.l2_errors.add(1);
@@ -177,9 +184,13 @@ impl Shared {
                 return Loaded::Unreachable;
             }
         };
+        // While it is loaded, or written, there is no value.
+        if matches!(entry.state, State::Leased | State::Hold) {
+            return Loaded::Absent;
+        }
         if !readable(entry.codec, &entry.payload) {
             self.counters.decode_misses.add(1);
-            return Loaded::Absent;
+            return Loaded::Damaged;
         }
         let expires = now + entry.soft_expiry.saturating_sub(server_now);
         let record = Record {
@@ -191,7 +202,7 @@ impl Shared {
             stale_until: now + entry.hard_expiry.saturating_sub(server_now),
             load_ms: entry.load_ms,
         };
-        if record.expires > now {
+        if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
             Loaded::Fresh(record)
         } else if record.stale_until > now {
             Loaded::Stale(record)
@@ -200,39 +211,92 @@ impl Shared {
         }
     }
 
-    /// Writes records in one round trip. Where a connection has to be waited for, those that are wanted when it is
-    /// there: a delete that was asked for later may have gone before.
+    /// The claims for the leases of keys.
+    pub fn claims(&self, keys: Vec<(&[u8], Token, bool)>) -> Vec<Claim> {
+        let claim = |(key, token, force)| {
+            let stub = Entry { state: State::Leased, ..Entry::default() };
+            let stub = envelope::encode(&stub, self.prefix.as_bytes(), key).into();
+            Claim { name: self.layout.entry(key), token, stub, force }
+        };
+        keys.into_iter().map(claim).collect()
+    }
+
+    /// When a look that begins now has to have ended, with the claim that may follow from it.
+    pub fn budget(&self) -> u64 {
+        self.tier.budget()
+    }
+
+    /// Asks for leases in one round trip, which ends at `until` where a look went before.
+    pub fn acquire(
+        &self,
+        claims: Vec<Claim>,
+        lease: Duration,
+        until: Option<u64>,
+        done: impl FnOnce(Result<Read<Vec<Result<Acquired>>>>) + Send + 'static,
+    ) -> Kick {
+        self.used.store(true, Ordering::Release);
+        self.tier.acquire_many(claims, lease, until, done)
+    }
+
+    /// The lease of `key` that was asked for at `since`.
+    pub fn grip(&self, key: &[u8], token: Option<Token>, since: u64) -> Grip {
+        Grip::new(self.tier.clone(), self.layout.entry(key), token, since)
+    }
+
+    /// Stores what was loaded under a lease; `done` gets false where that was lost. A server without leases stores it
+    /// if it is still `wanted`.
+    pub fn fill(
+        &self,
+        Taken { name, token }: Taken,
+        key: Vec<u8>,
+        record: Record,
+        clock: &Clock,
+        wanted: impl FnOnce() -> bool + Send + 'static,
+        done: impl FnOnce(Result<bool>) + Send + 'static,
+    ) -> Kick {
+        let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
+        let entry = move |server_now: u64, token: Token| {
+            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &key);
+            (name, bytes, life)
+        };
+        let done = move |stored: Result<bool>| {
+            if stored.is_err() {
+                counters.l2_errors.add(1);
+            }
+            done(stored);
+        };
+        match token {
+            Some(token) => self.tier.fill(token, move |server_now| entry(server_now, token), done),
+            None => {
+                let entries = move |server_now| match wanted() {
+                    true => vec![entry(server_now, Token::default())],
+                    false => Vec::new(),
+                };
+                self.tier.put_many(entries, || false, move |stored| done(stored.map(|_| true)))
+            }
+        }
+    }
+
+    /// Writes records in one round trip: `done` gets the number of the last write. A server that does not know our
+    /// scripts any more gets them if `is_last` says that nothing was written since.
     pub fn store(
         &self,
         records: Vec<(Vec<u8>, Record)>,
         clock: &Clock,
-        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
-        done: impl FnOnce(Result<()>) + Send + 'static,
+        is_last: impl FnOnce() -> bool + Send + 'static,
+        done: impl FnOnce(Result<u64>) + Send + 'static,
     ) -> Kick {
         self.used.store(true, Ordering::Release);
         let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
-        let entries = move |server_now: u64, waited: bool| {
-            // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
-            let now = clock.now_ms();
+        let entries = move |server_now: u64| {
             let entry = |(key, record): (Vec<u8>, Record)| {
-                let life = record.stale_until.saturating_sub(now).max(1);
-                let entry = Entry {
-                    codec: record.codec,
-                    negative: record.negative,
-                    soft_expiry: server_now + record.expires.saturating_sub(now),
-                    hard_expiry: server_now + life,
-                    stored_at: server_now,
-                    load_ms: record.load_ms,
-                    payload: record.bytes,
-                    ..Entry::default()
-                };
-                let bytes = envelope::encode(&entry, prefix.as_bytes(), &key);
-                (layout.entry(&key), Bytes::from(bytes), Duration::from_millis(life))
+                let (bytes, life) = entry_of(&record, &clock, server_now, Token::default(), &prefix, &key);
+                (layout.entry(&key), bytes, life)
             };
-            records.into_iter().filter(|(key, _)| !waited || wanted(key)).map(entry).collect()
+            records.into_iter().map(entry).collect()
         };
         let counters = self.counters.clone();
-        self.tier.set_many(entries, move |stored| {
+        self.tier.put_many(entries, is_last, move |stored| {
             if stored.is_err() {
                 counters.l2_errors.add(1);
             }
@@ -240,18 +304,18 @@ impl Shared {
         })
     }
 
-    /// Deletes keys in one round trip. Where that fails they are queued and retried until they land; then `done` gets
-    /// true.
-    pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(bool) + Send + 'static) -> Kick {
+    /// Invalidates keys in one round trip: `done` gets the number of that. Where it fails they are queued and retried
+    /// until they land; then `done` gets none.
+    pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(Option<u64>) + Send + 'static) -> Kick {
         self.used.store(true, Ordering::Release);
         let names = keys.iter().map(|key| self.layout.entry(key)).collect();
         let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        self.tier.delete_many(names, move |names, deleted| {
-            if deleted.is_err() {
+        self.tier.invalidate_many(names, move |names, invalidated| {
+            if invalidated.is_err() {
                 counters.l2_errors.add(1);
                 names.into_iter().for_each(|name| tier.queue_invalidation(name));
             }
-            done(deleted.is_err());
+            done(invalidated.ok());
         })
     }
 
@@ -291,6 +355,32 @@ impl Shared {
     pub async fn close(&self, time: Duration) -> usize {
         self.tier.close(time).await
     }
+}
+
+/// The bytes of a record, and how long the server keeps them.
+fn entry_of(
+    record: &Record,
+    clock: &Clock,
+    server_now: u64,
+    token: Token,
+    prefix: &str,
+    key: &[u8],
+) -> (Bytes, Duration) {
+    // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
+    let now = clock.now_ms();
+    let life = record.stale_until.saturating_sub(now).max(1);
+    let entry = Entry {
+        codec: record.codec,
+        negative: record.negative,
+        token,
+        soft_expiry: server_now + record.expires.saturating_sub(now),
+        hard_expiry: server_now + life,
+        stored_at: server_now,
+        load_ms: record.load_ms,
+        payload: record.bytes.clone(),
+        ..Entry::default()
+    };
+    (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
 }
 
 /// Whether a reader in any language can take the payload: depth and syntax are checked here, before bytes from

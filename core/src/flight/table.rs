@@ -29,6 +29,7 @@ use super::bulkhead::Bulkhead;
 use super::cycle::WaitGraph;
 pub(crate) use super::flight::{Flight, Put, Waiter};
 use super::flight::{FlightState, deliver_all, next_live, take_blocked};
+use super::grip::Grip;
 pub(crate) use super::joining::{Join, Joining};
 use super::lease::{Lease, Lessor, next_id};
 use crate::clock::Clock;
@@ -87,6 +88,14 @@ pub(crate) struct Timeouts {
     pub hard: u64,
 }
 
+/// What became of a flight that refreshes a value, once its lease was won.
+pub(crate) enum Ahead<S> {
+    /// This waiter leads.
+    Lead { waiter: Waiter, lease: Lease, fresh: S },
+    /// Nobody refreshes it now.
+    Ended { waiters: VecDeque<Waiter>, fresh: Option<S> },
+}
+
 /// A flight that has ended, on its way to its waiters.
 pub(crate) struct Ended<S> {
     pub waiters: VecDeque<Waiter>,
@@ -94,7 +103,10 @@ pub(crate) struct Ended<S> {
     pub put: Put,
     /// What it brought may not be stored.
     pub void: bool,
-    /// How long the fetch took, in milliseconds.
+    /// The lease in the shared tier.
+    pub grip: Option<Grip>,
+    /// When the fetch began, in ms of the clock, and how long it took.
+    pub started: u64,
     pub took: u64,
     /// As of [`Table::ticket`], taken at its end.
     pub ticket: u64,
@@ -216,6 +228,77 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         self.promote(flight);
     }
 
+    /// Begins a flight to refresh a value ahead of its expiry, as [`Table::refresh`], whose first waiter waits for the
+    /// lease in the shared tier. None while one runs.
+    pub fn begin_ahead(&self, key: &[u8], fresh: S, waiter: Waiter) -> Option<Arc<Flight<S>>> {
+        let mut shard = self.shard(key);
+        let Entry::Vacant(entry) = shard.flights.entry(key.into()) else { return None };
+        let flight = entry.insert(Arc::new(Flight::new(key, Some(fresh), &self.alive))).clone();
+        lock(&flight.state).waiters.push_back(waiter);
+        Some(flight)
+    }
+
+    /// The lease for a flight of [`Table::begin_ahead`] was won: its first waiter leads, if there is room for one more
+    /// fetch; else the flight has ended.
+    pub fn lead_ahead(&self, flight: &Arc<Flight<S>>, grip: Grip) -> Ahead<S> {
+        let mut shard = self.shard(&flight.key);
+        let mut state = lock(&flight.state);
+        let fresh = state.stale.clone();
+        if let Some(fresh) = &fresh
+            && let Some(waiter) = next_live(&mut state.waiters)
+        {
+            if waiter.exempt || self.bulkhead.enter() {
+                state.permit = !waiter.exempt;
+                state.grip = Some(grip);
+                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put);
+                return Ahead::Lead { waiter, lease, fresh: fresh.clone() };
+            }
+            state.waiters.push_front(waiter);
+        }
+        remove(&mut shard, flight);
+        Ahead::Ended { waiters: std::mem::take(&mut state.waiters), fresh }
+    }
+
+    /// Ends a flight that nobody leads: its waiters, and the value that it began with.
+    pub fn dissolve(&self, flight: &Arc<Flight<S>>) -> (VecDeque<Waiter>, Option<S>) {
+        let mut shard = self.shard(&flight.key);
+        remove(&mut shard, flight);
+        let mut state = lock(&flight.state);
+        (std::mem::take(&mut state.waiters), state.stale.clone())
+    }
+
+    /// The lease in the shared tier was won: the first caller that still waits leads.
+    pub fn grant(&self, flight: &Arc<Flight<S>>, grip: Grip) {
+        lock(&flight.state).grip = Some(grip);
+        self.promote(flight);
+    }
+
+    /// The first caller of `flight` that still waits leads.
+    pub fn lead_next(&self, flight: &Arc<Flight<S>>) {
+        self.promote(flight);
+    }
+
+    /// What the shared tier has of a flight that is being probed: nothing fresh.
+    pub fn note_stale(&self, flight: &Arc<Flight<S>>, stale: Option<S>) {
+        lock(&flight.state).stale = stale;
+    }
+
+    /// The value to go on with while the flight of it lasts.
+    pub fn stale_of(&self, flight: &Arc<Flight<S>>) -> Option<S> {
+        lock(&flight.state).stale.clone()
+    }
+
+    /// Whether anybody waits for `flight`, which nobody leads; it has ended if not.
+    pub fn is_wanted(&self, flight: &Arc<Flight<S>>) -> bool {
+        let mut shard = self.shard(&flight.key);
+        let mut state = lock(&flight.state);
+        state.waiters.retain(|waiter| waiter.sink.is_live());
+        if state.waiters.is_empty() {
+            remove(&mut shard, flight);
+        }
+        !state.waiters.is_empty()
+    }
+
     /// Ends the probe of `flight` with a value, which `store` puts into memory unless a write came in between.
     pub fn found(&self, flight: &Arc<Flight<S>>, store: impl FnOnce()) -> VecDeque<Waiter> {
         let mut shard = self.shard(&flight.key);
@@ -231,7 +314,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     ///
     /// # Errors
     /// [`ErrorKind::LeaseExpired`] when the lease has ended; nothing has changed then.
-    pub fn end(&self, lease: u64, store: impl FnOnce(&[u8], &Ended<S>)) -> Result<Ended<S>> {
+    pub fn end(&self, lease: u64, store: impl FnOnce(&[u8], &mut Ended<S>)) -> Result<Ended<S>> {
         let flight = self.take_lease(lease).ok_or_else(|| {
             let message = "the lease has ended: its time was over, or it was answered already";
             Error::new(ErrorKind::LeaseExpired, "fulfil", message)
@@ -245,6 +328,8 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             stale: state.stale.take(),
             put: state.put,
             void: state.void,
+            grip: state.grip.take(),
+            started: state.started,
             took: self.clock.now_ms().saturating_sub(state.started),
             ticket: shard.writes,
             next: None,
@@ -253,7 +338,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             ended.next = self.bulkhead.leave();
         }
         drop(state);
-        store(&flight.key, &ended);
+        store(&flight.key, &mut ended);
         Ok(ended)
     }
 
@@ -277,12 +362,17 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
 
     /// Runs `write` under the lock of the shard of `key`, after the flight of that key was voided.
     pub fn write<R>(&self, key: &[u8], write: impl FnOnce() -> R) -> R {
+        self.write_with_ticket(key, |_| write())
+    }
+
+    /// As [`Table::write`]; `write` gets the ticket that is good until the next write.
+    pub fn write_with_ticket<R>(&self, key: &[u8], write: impl FnOnce(u64) -> R) -> R {
         let mut shard = self.shard(key);
         shard.writes += 1;
         if let Some(flight) = shard.flights.remove(key) {
             lock(&flight.state).void = true;
         }
-        write()
+        write(shard.writes)
     }
 
     /// Voids every flight, then runs `write` while no load can store.

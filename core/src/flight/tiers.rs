@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
+use super::lease_time::LeaseTime;
 use super::record::{Record, millis};
 use super::shared::Shared;
 use super::sink::{Reply, Sink};
@@ -30,6 +31,7 @@ pub(crate) struct Tiers {
     pub memory: Option<MemoryCache<Record, Vec<u8>>>,
     pub shared: Option<Shared>,
     pub table: Arc<Table<Record>>,
+    pub(super) lease_time: LeaseTime,
     pub counters: Arc<Counters>,
     /// For whom decoded copies are granted.
     copies: OnceLock<Language>,
@@ -72,6 +74,7 @@ impl Tiers {
         });
         Arc::new_cyclic(|me| Tiers {
             table: Table::new(options.origin_concurrency, clock.clone(), timeouts),
+            lease_time: LeaseTime::default(),
             options,
             clock,
             memory,
@@ -162,8 +165,7 @@ impl Tiers {
 
     /// Delivers what a flight came to, from anywhere.
     pub fn conclude(&self, ended: Ended<Record>, failure: Error) -> Option<Record> {
-        let now = self.clock.now_ms();
-        let stale = ended.stale.clone().filter(|stale| stale.stale_until > now && !stale.negative);
+        let stale = ended.stale.clone().filter(|stale| self.may_serve(stale));
         let waiters = ended.waiters.len() as u64;
         let payload = stale.as_ref().and_then(|stale| stale.payload().ok());
         if payload.is_some() {
@@ -252,6 +254,7 @@ impl Tiers {
     }
 
     fn turn_over(&self) -> bool {
+        self.lease_time.renew(self.clock.now_ms());
         for ended in self.table.expire() {
             self.counters.load_errors.add(1);
             let message = format!(
@@ -266,7 +269,12 @@ impl Tiers {
         self.table.has_flights()
     }
 
-    fn serve_stale(&self, waiters: impl IntoIterator<Item = Waiter>, stale: &Record) {
+    /// Whether a value past its ttl may still be served.
+    pub(super) fn may_serve(&self, stale: &Record) -> bool {
+        stale.stale_until > self.clock.now_ms() && !stale.negative
+    }
+
+    pub(super) fn serve_stale(&self, waiters: impl IntoIterator<Item = Waiter>, stale: &Record) {
         let Ok(value) = stale.payload() else { return };
         for waiter in waiters {
             self.counters.stale_served.add(1);

@@ -29,9 +29,9 @@ impl Tiers {
             return Ok(done(false));
         };
         let sink = reply.sink("set", None)?;
-        let kick = self.table.write(key, || {
+        let kick = self.table.write_with_ticket(key, |ticket| {
             self.remember(key, &record);
-            self.store_shared(shared, vec![(key.to_vec(), record)], sink)
+            self.store_shared(shared, vec![(key.to_vec(), record)], vec![ticket], sink)
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -45,13 +45,17 @@ impl Tiers {
             key::check(key, "set_many")?;
             records.push((key.to_vec(), self.record("set_many", value, o)?));
         }
-        for (key, record) in &records {
-            self.table.write(key, || self.remember(key, record));
-        }
+        let write = |(key, record): &(Vec<u8>, Record)| {
+            self.table.write_with_ticket(key, |ticket| {
+                self.remember(key, record);
+                ticket
+            })
+        };
+        let tickets = records.iter().map(write).collect();
         match &self.shared {
             Some(shared) if !records.is_empty() => {
                 let sink = reply.sink("set_many", None)?;
-                reply.go(self.store_shared(shared, records, sink));
+                reply.go(self.store_shared(shared, records, tickets, sink));
                 Ok(Step::Pending)
             }
             _ => Ok(done(false)),
@@ -81,9 +85,9 @@ impl Tiers {
         keys.iter().for_each(|key| self.drop_locally(key));
         let me = self.handle();
         let names = owned.clone();
-        let kick = shared.invalidate(&names, move |pending| {
+        let kick = shared.invalidate(&names, move |sequence| {
             owned.iter().for_each(|key| me.drop_locally(key));
-            drop(sink.finish(Answer::Done(receipt(pending))));
+            drop(sink.finish(Answer::Done(receipt_of(sequence))));
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -114,22 +118,25 @@ impl Tiers {
         });
     }
 
-    fn store_shared(&self, shared: &Shared, records: Vec<(Vec<u8>, Record)>, sink: Arc<dyn Sink>) -> Kick {
+    fn store_shared(
+        &self,
+        shared: &Shared,
+        records: Vec<(Vec<u8>, Record)>,
+        tickets: Vec<u64>,
+        sink: Arc<dyn Sink>,
+    ) -> Kick {
         let me = self.handle();
         let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
-        shared.store(
-            records,
-            &self.clock,
-            |_| true,
-            move |stored| {
-                if stored.is_err()
-                    && let Some(shared) = &me.shared
-                {
-                    shared.invalidate_later(keys);
-                }
-                drop(sink.finish(Answer::Done(receipt(stored.is_err()))));
-            },
-        )
+        let (table, named) = (self.table.clone(), keys.clone());
+        let is_last = move || named.iter().zip(&tickets).all(|(key, ticket)| table.ticket(key) == *ticket);
+        shared.store(records, &self.clock, is_last, move |stored| {
+            if stored.is_err()
+                && let Some(shared) = &me.shared
+            {
+                shared.invalidate_later(keys);
+            }
+            drop(sink.finish(Answer::Done(receipt_of(stored.ok()))));
+        })
     }
 
     async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {
@@ -186,6 +193,19 @@ pub(super) fn check_codec(operation: &'static str, codec: Option<Codec>) -> Resu
 
 fn done(pending: bool) -> Step {
     Step::Ready(Answer::Done(receipt(pending)))
+}
+
+/// The receipt of a write that has this number in the sequence of its partition; of one that has not landed for none.
+fn receipt_of(sequence: Option<u64>) -> Receipt {
+    let sequence = match sequence {
+        None => return receipt(true),
+        // A server without scripts counts nothing.
+        Some(0) => return receipt(false),
+        Some(sequence) => sequence,
+    };
+    let mut token = [0; 16];
+    token[8..].copy_from_slice(&sequence.to_be_bytes());
+    Receipt { pending: false, token: ConsistencyToken(token) }
 }
 
 /// The position of a write in this process: a random epoch and a count.

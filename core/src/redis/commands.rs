@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use super::tier::Write;
 use super::trouble::Trouble;
 use crate::wire::{Outbound, Replies, Reply};
 
@@ -53,28 +52,6 @@ fn of_reply(reply: Reply) -> Result<Option<Bytes>, Trouble> {
         Reply::TooLarge => Ok(Some(Bytes::new())),
         other => Err((&other).into()),
     }
-}
-
-/// Stores entries, each for its life.
-pub(super) fn set(entries: &[Write], to: &mut Outbound) {
-    for (key, value, life) in entries {
-        // 1 ms at least: 0 is an error there, and a life in whole ms never too long.
-        let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX >> 2).max(1);
-        to.begin(5);
-        to.part(b"SET");
-        to.part(key);
-        to.shared(value);
-        to.part(b"PX");
-        to.number(life);
-    }
-}
-
-/// Checks that every reply is `OK`.
-pub(super) fn all_stored(replies: &Replies) -> Result<(), Trouble> {
-    replies.iter().try_for_each(|reply| match reply {
-        Reply::Okay => Ok(()),
-        other => Err(other.into()),
-    })
 }
 
 /// Deletes keys, whose memory the server frees behind.

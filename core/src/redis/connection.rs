@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::address::Address;
 use super::handshake::{self, Greeting, Identity, Predecessor};
 use super::net;
+use super::scripts;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::host::process;
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     /// Invalidations up to this position in the queue may be overtaken by what was sent on an earlier
     /// connection: see `pending`.
     pub uncertain: u64,
+    /// The names of the scripts; none where the server has none.
+    pub scripts: Option<scripts::Names>,
     strikes: Mutex<Strikes>,
 }
 
@@ -52,10 +55,10 @@ impl Connection {
         let line = Line::new(net::connect(address).await?, max_entry, driven);
         let driver = tokio::spawn(drive(line.clone()));
         let wire = Wire(line);
-        let Greeting { time, identity, predecessor_ended } =
+        let Greeting { time, identity, scripts, predecessor_ended } =
             handshake::greet(&wire, address, meta_key, predecessor).await?;
         let uncertain = if predecessor_ended { 0 } else { queued() };
-        Ok((Connection { wire, time, identity, uncertain, strikes: Mutex::default() }, driver))
+        Ok((Connection { wire, time, identity, uncertain, scripts, strikes: Mutex::default() }, driver))
     }
 
     /// Queues a request: see [`Line::submit`]. Who waits is called on another thread, or

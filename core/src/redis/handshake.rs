@@ -3,6 +3,7 @@
 
 use super::address::Address;
 use super::connection::Wire;
+use super::scripts;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
@@ -34,6 +35,8 @@ pub(super) struct Greeting {
     pub time: ServerTime,
     /// None where the server does not tell.
     pub identity: Option<Identity>,
+    /// None where the server has no scripts, or not for this user.
+    pub scripts: Option<scripts::Names>,
     /// Whether nothing that was sent on the connection before this one can still be carried out.
     pub predecessor_ended: bool,
 }
@@ -50,12 +53,13 @@ pub(super) async fn greet(
     let time = wire.one(&[b"TIME"]).await?;
     let time = ServerTime::new(&time, sent, boottime_ms())?;
     check_format(wire, meta_key).await?;
+    let scripts = load_scripts(wire).await?;
     let predecessor_ended = match predecessor {
         Predecessor::None => true,
         Predecessor::Known(identity) => end(wire, identity).await?,
         Predecessor::Unknown => false,
     };
-    Ok(Greeting { time, identity, predecessor_ended })
+    Ok(Greeting { time, identity, scripts, predecessor_ended })
 }
 
 /// Asks the server's time anew.
@@ -128,6 +132,19 @@ async fn check_format(wire: &Wire, meta_key: &[u8]) -> Result<(), Trouble> {
         Reply::Error(_) | Reply::Nothing => Ok(()),
         _ => Err(Trouble::Unexpected),
     }
+}
+
+/// Has the server load the scripts; none where it has none, or not for this user.
+async fn load_scripts(wire: &Wire) -> Result<Option<scripts::Names>, Trouble> {
+    let replies: Vec<Reply> = wire.many(scripts::load).await?.into_iter().collect();
+    for reply in replies.iter().filter(|reply| reply.code().is_some()) {
+        let trouble = Trouble::from(reply);
+        // It may have them another time: not to be taken for a server without.
+        if trouble.counts() {
+            return Err(trouble);
+        }
+    }
+    Ok(scripts::Names::of(&replies))
 }
 
 fn unknown_format() -> Trouble {

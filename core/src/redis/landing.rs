@@ -12,6 +12,7 @@ use super::commands;
 use super::connection::Connection;
 use super::link::Turn;
 use super::pending::Due;
+use super::scripts;
 use super::tier::{Tier, soon};
 use super::trouble::Trouble;
 use crate::clock::coarse_ms;
@@ -74,7 +75,7 @@ async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
         replies.await.map_err(|_| Trouble::lost("it was closed"))?.map_err(Trouble::from)
     })
     .await;
-    let outcome = replies.and_then(|replies| commands::all_deleted(&replies));
+    let outcome = replies.and_then(|replies| scripts::all_counted(&replies));
     if outcome.is_ok() {
         tier.pending.landed(&due);
     }
@@ -91,7 +92,7 @@ struct Sent {
 /// Sends the deletions that are due; none where there are none.
 async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Trouble> {
     let (sender, sent) = oneshot::channel();
-    let pending = tier.pending.clone();
+    let this = tier.clone();
     let job = move |turn: Result<Turn<'_>, Trouble>| {
         let connection = match turn {
             Ok(turn) => turn.connection,
@@ -101,15 +102,21 @@ async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Troub
             }
         };
         // Looked at in our turn: a write of such a key leaves before or after this deletion, and is known here.
-        let due = pending.due(STEP_KEYS);
+        let due = this.pending.due(STEP_KEYS);
         if due.is_empty() {
             drop(sender.send(Ok(None)));
             return Kick::NONE;
         }
+        let names: Vec<Vec<u8>> = due.iter().map(|(name, _)| name.clone()).collect();
+        let (calls, scripted) = (this.invalidations(&names), connection.scripts.is_some());
         let (done, replies) = oneshot::channel();
         let kick = connection.submit(u64::MAX, |to| {
             // What is refused drops the sender.
-            commands::unlink(due.iter().map(|(key, _)| key), to.ok()?);
+            let to = to.ok()?;
+            for call in &calls {
+                // With its text: whether the server knows the script is not worth another round trip here.
+                if scripted { call.encode(None, to) } else { call.encode_plainly(to) }
+            }
             Some(Box::new(move |outcome| drop(done.send(outcome))))
         });
         drop(sender.send(Ok(Some(Sent { connection: connection.clone(), due, replies }))));

@@ -37,6 +37,12 @@ pub(crate) struct Settings {
     pub meta_key: Vec<u8>,
     /// What all entries of the namespace match.
     pub entry_pattern: Vec<u8>,
+    /// Where writes are counted.
+    pub sequence: Vec<u8>,
+    /// Where they are told.
+    pub channel: Vec<u8>,
+    /// How many bytes stand before the key in the name of an entry.
+    pub before_key: usize,
 }
 
 /// What was read: an entry, or one for each key in their order. An entry that is too large comes as no bytes.
@@ -53,6 +59,9 @@ pub(crate) type Write = (Vec<u8>, Bytes, Duration);
 pub(crate) struct Tier {
     pub(super) l2_timeout: Duration,
     entry_pattern: Vec<u8>,
+    pub(super) sequence: Bytes,
+    pub(super) channel: Bytes,
+    pub(super) before_key: usize,
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
@@ -68,13 +77,17 @@ pub(crate) struct Tier {
 impl Tier {
     /// A tier. Starts no thread and opens no socket: the first operation does.
     pub fn new(address: Address, settings: Settings) -> Arc<Tier> {
-        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern } = settings;
+        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, sequence, channel, before_key } =
+            settings;
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
         let link = LinkSettings { address, meta_key, max_entry };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
             entry_pattern,
+            sequence: sequence.into(),
+            channel: channel.into(),
+            before_key,
             link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
             breaker,
             pending,
@@ -111,7 +124,7 @@ impl Tier {
                 }
             }
         };
-        self.begin("get", key, prepare, done)
+        self.begin("get", None, key, prepare, done)
     }
 
     /// Reads many entries, in one round trip: as [`Tier::get`].
@@ -135,60 +148,7 @@ impl Tier {
                 }
             }
         };
-        self.begin("get", keys, prepare, done)
-    }
-
-    /// Stores entries, in one round trip. `entries` makes them from the server's time now or a little earlier, in
-    /// ms since 1970, at the moment in which they leave: writes are stored in the order of the calls. It is told whether
-    /// that is later than this call; if not, it is called while the caller holds whatever it holds.
-    ///
-    /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
-    ///
-    /// # Errors
-    /// As [`Tier::get_many`]. Some of the entries, or all, may have been stored all the same.
-    pub fn set_many(
-        &self,
-        entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
-        done: impl FnOnce(Result<(), Error>) + Send + 'static,
-    ) -> Kick {
-        let prepare = |tier: &Tier, turn: &Turn<'_>, (): &()| {
-            let entries = entries(turn.connection.time.early(), turn.waited);
-            let cover = tier.pending.cover(entries.iter().map(|(key, _, _)| key), turn.connection.uncertain);
-            move |(): &(), to: &mut Outbound| {
-                commands::set(&entries, to);
-                move |replies: Replies| {
-                    commands::all_stored(&replies)?;
-                    cover.settle();
-                    Ok(())
-                }
-            }
-        };
-        self.begin("set", (), prepare, move |(), stored| done(stored))
-    }
-
-    /// Deletes keys, in one round trip.
-    ///
-    /// # Errors
-    /// As [`Tier::get_many`]. Some of the keys, or all, may have been deleted all the same.
-    pub fn delete_many(
-        &self,
-        keys: Vec<Vec<u8>>,
-        done: impl FnOnce(Vec<Vec<u8>>, Result<(), Error>) + Send + 'static,
-    ) -> Kick {
-        let prepare = |tier: &Tier, _: &Turn<'_>, _: &Vec<Vec<u8>>| {
-            let position = tier.pending.position();
-            move |keys: &Vec<Vec<u8>>, to: &mut Outbound| {
-                commands::unlink(keys, to);
-                move |replies: Replies| commands::all_deleted(&replies).map(|()| position)
-            }
-        };
-        let pending = self.pending.clone();
-        self.begin("delete", keys, prepare, move |keys, deleted| {
-            if let Ok(position) = deleted {
-                pending.deleted(&keys, position);
-            }
-            done(keys, deleted.map(drop));
-        })
+        self.begin("get", None, keys, prepare, done)
     }
 
     /// Deletes every entry of the namespace. Entries stored meanwhile may be deleted as well.
@@ -196,7 +156,7 @@ impl Tier {
     /// # Errors
     /// As [`Tier::get_many`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
     pub async fn clear(&self) -> Result<(), Error> {
-        let operation = self.admit().map_err(|trouble| trouble.into_error("clear"))?;
+        let operation = self.admit(None).map_err(|trouble| trouble.into_error("clear"))?;
         let deadline = Instant::now() + self.l2_timeout;
         let work = async {
             let connection = self.link.up(operation.deadline).await?;
@@ -252,10 +212,20 @@ impl Tier {
         self.land_behind();
     }
 
+    /// Itself, for what goes on later.
+    pub(super) fn handle(&self) -> Weak<Tier> {
+        self.me.clone()
+    }
+
     fn land_behind(&self) {
         if !self.closed.load(Ordering::Acquire) {
             landing::start(self, &self.me);
         }
+    }
+
+    /// When an operation that begins now has to have ended, in ms of [`coarse_ms`].
+    pub fn budget(&self) -> u64 {
+        coarse_ms() + u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4)
     }
 
     /// Whether an invalidation of `key` has not landed.
@@ -317,11 +287,12 @@ impl Tier {
     }
 
     /// Begins an operation of a user, with everything that such a one is subject to. `prepare` is called when its
-    /// commands are to leave. What it returns adds them, and what that returns makes the result of the replies. The
+    /// commands are to leave. It ends at `until`, where it goes on with what another one began, or after `l2_timeout`. What it returns adds them, and what that returns makes the result of the replies. The
     /// subject of the operation, its keys, is lent to both and ends at `done`.
-    fn begin<S, T, E, F>(
+    pub(super) fn begin<S, T, E, F>(
         &self,
         name: &'static str,
+        until: Option<u64>,
         subject: S,
         prepare: impl FnOnce(&Tier, &Turn<'_>, &S) -> E + Send + 'static,
         done: impl FnOnce(S, Result<T, Error>) + Send + 'static,
@@ -331,7 +302,7 @@ impl Tier {
         E: FnOnce(&S, &mut Outbound) -> F,
         F: FnOnce(Replies) -> Result<T, Trouble> + Send + 'static,
     {
-        let operation = match self.admit() {
+        let operation = match self.admit(until) {
             Ok(operation) => operation,
             Err(trouble) => {
                 // The caller may hold locks that `done` takes.
@@ -383,7 +354,7 @@ impl Tier {
         }
     }
 
-    fn admit(&self) -> Result<Operation, Trouble> {
+    fn admit(&self, until: Option<u64>) -> Result<Operation, Trouble> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Trouble::Closed);
         }
@@ -392,8 +363,7 @@ impl Tier {
             return Err(Trouble::Overloaded);
         }
         let permit = self.breaker.permit().ok_or(Trouble::CutOff)?;
-        let patience = u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4);
-        Ok(Operation { deadline: coarse_ms() + patience, permit, slot })
+        Ok(Operation { deadline: until.unwrap_or_else(|| self.budget()), permit, slot })
     }
 }
 

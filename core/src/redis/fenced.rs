@@ -1,0 +1,336 @@
+//! The operations of the tier that change something: by scripts, so that what was loaded before a write is never stored
+//! after it.
+//!
+//! A server that has forgotten the scripts gets them anew with the calls it refused. One that has none stores and
+//! deletes plainly: see [`Acquired::Unfenced`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::link::Turn;
+use super::scripts::{self, Acquired, Call, Script};
+use super::tier::{Read, Tier, Write};
+use super::trouble::Trouble;
+use crate::error::Error;
+use crate::wire::{Kick, Outbound, Replies, Reply};
+
+/// Who holds a lease: one attempt to load a key.
+pub(crate) type Token = [u8; 16];
+
+/// Keys that one call of the script invalidates.
+const KEYS_OF_A_CALL: usize = 100;
+
+/// A wish for the lease of an entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// The name of the entry.
+    pub name: Vec<u8>,
+    pub token: Token,
+    /// The entry as it stands there while it is loaded.
+    pub stub: Bytes,
+    /// To take it though there is a fresh value.
+    pub force: bool,
+}
+
+/// What calls came to so far.
+enum Progress<T, F> {
+    Done(T),
+    /// The server did not know the scripts of some of them.
+    Again(Vec<Call>, Vec<Reply>, F),
+}
+
+impl Tier {
+    /// Asks for leases of `lease`, in one round trip; each claim gets its answer. `until` is the end of the operation that
+    /// began with a read, as of [`Tier::budget`].
+    ///
+    /// # Errors
+    /// As [`Tier::get_many`]. Some of the leases may have been won all the same: they end by themselves.
+    pub fn acquire_many(
+        &self,
+        claims: Vec<Claim>,
+        lease: Duration,
+        until: Option<u64>,
+        done: impl FnOnce(Result<Read<Vec<Result<Acquired, Error>>>, Error>) + Send + 'static,
+    ) -> Kick {
+        let lease = number(millis(lease));
+        let call = move |claim: Claim| Call {
+            script: Script::Acquire,
+            keys: vec![claim.name.into()],
+            arguments: vec![
+                Bytes::copy_from_slice(&claim.token),
+                lease.clone(),
+                claim.stub,
+                Bytes::from_static(if claim.force { b"1" } else { b"0" }),
+            ],
+        };
+        let prepare = move |_: &Tier, turn: &Turn<'_>| {
+            let calls = claims.into_iter().map(call).collect();
+            let connection = turn.connection.clone();
+            let finish = move |replies: Vec<Reply>| {
+                let answer =
+                    |reply| scripts::acquired(reply).map_err(|trouble| trouble.into_error("get_or_fetch"));
+                let found = replies.into_iter().map(answer).collect();
+                Ok(Read { found, server_now: connection.time.late() })
+            };
+            (calls, finish)
+        };
+        self.run("get_or_fetch", until, prepare, || true, done)
+    }
+
+    /// Stores what the holder of `token` has loaded; false where the lease was lost. `entry` makes it from the server's
+    /// time now or a little earlier, in ms since 1970.
+    ///
+    /// # Errors
+    /// As [`Tier::get_many`]. It may have been stored all the same.
+    pub fn fill(
+        &self,
+        token: Token,
+        entry: impl FnOnce(u64) -> Write + Send + 'static,
+        done: impl FnOnce(Result<bool, Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let (name, bytes, life) = entry(turn.connection.time.early());
+            let key = tier.key_of(&name);
+            // It settles no pending invalidation: what was loaded may be older than that.
+            let call = Call {
+                script: Script::Fill,
+                keys: vec![name.into(), tier.sequence.clone()],
+                arguments: vec![
+                    Bytes::copy_from_slice(&token),
+                    bytes,
+                    number(millis(life)),
+                    tier.channel.clone(),
+                    key,
+                ],
+            };
+            (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held))
+        };
+        self.run("get_or_fetch", None, prepare, || true, done)
+    }
+
+    /// Keeps a lease for `lease` from now on; false where it is lost.
+    ///
+    /// # Errors
+    /// As [`Tier::get_many`].
+    pub fn extend(
+        &self,
+        name: Vec<u8>,
+        token: Token,
+        lease: Duration,
+        done: impl FnOnce(Result<bool, Error>) + Send + 'static,
+    ) -> Kick {
+        let call = Call {
+            script: Script::Extend,
+            keys: vec![name.into()],
+            arguments: vec![Bytes::copy_from_slice(&token), number(millis(lease))],
+        };
+        let prepare =
+            |_: &Tier, _: &Turn<'_>| (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held));
+        self.run("get_or_fetch", None, prepare, || true, done)
+    }
+
+    /// Gives a lease back. What comes of it is nobody's concern: a lease ends by itself.
+    pub fn release(&self, name: Vec<u8>, token: Token) -> Kick {
+        let prepare = move |tier: &Tier, _: &Turn<'_>| {
+            let key = tier.key_of(&name);
+            let call = Call {
+                script: Script::Release,
+                keys: vec![name.into()],
+                arguments: vec![Bytes::copy_from_slice(&token), tier.channel.clone(), key],
+            };
+            (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held))
+        };
+        self.run("get_or_fetch", None, prepare, || true, drop)
+    }
+
+    /// Stores entries, in one round trip, and gets the number of the last write. `entries` makes them from the server's
+    /// time now or a little earlier, in ms since 1970, at the moment in which they leave: writes are stored in the order
+    /// of the calls. Where the server has to be told the scripts first, `is_last` says whether they are still what is
+    /// wanted: a later write may have come before.
+    ///
+    /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
+    ///
+    /// # Errors
+    /// As [`Tier::get_many`]. Some of the entries, or all, may have been stored all the same.
+    pub fn put_many(
+        &self,
+        entries: impl FnOnce(u64) -> Vec<Write> + Send + 'static,
+        is_last: impl FnOnce() -> bool + Send + 'static,
+        done: impl FnOnce(Result<u64, Error>) + Send + 'static,
+    ) -> Kick {
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let entries = entries(turn.connection.time.early());
+            let cover = tier.pending.cover(entries.iter().map(|(name, _, _)| name), turn.connection.uncertain);
+            let call = |(name, bytes, life): Write| {
+                let key = tier.key_of(&name);
+                Call {
+                    script: Script::Put,
+                    keys: vec![name.into(), tier.sequence.clone()],
+                    arguments: vec![bytes, number(millis(life)), tier.channel.clone(), key],
+                }
+            };
+            let calls = entries.into_iter().map(call).collect();
+            let finish = |replies: Vec<Reply>| {
+                let sequence = last_of(&replies)?;
+                cover.settle();
+                Ok(sequence)
+            };
+            (calls, finish)
+        };
+        self.run("set", None, prepare, is_last, done)
+    }
+
+    /// Invalidates the entries of these names, in one round trip, and gets the number of the last invalidation.
+    ///
+    /// # Errors
+    /// As [`Tier::get_many`]. Some of the keys, or all, may have been invalidated all the same.
+    pub fn invalidate_many(
+        &self,
+        names: Vec<Vec<u8>>,
+        done: impl FnOnce(Vec<Vec<u8>>, Result<u64, Error>) + Send + 'static,
+    ) -> Kick {
+        let keys = names.clone();
+        let prepare = move |tier: &Tier, _: &Turn<'_>| {
+            let position = tier.pending.position();
+            (tier.invalidations(&keys), move |replies: Vec<Reply>| Ok((last_of(&replies)?, position)))
+        };
+        let pending = self.pending.clone();
+        self.run(
+            "delete",
+            None,
+            prepare,
+            || true,
+            move |invalidated: Result<(u64, u64), Error>| {
+                if let Ok((_, position)) = invalidated {
+                    pending.deleted(&names, position);
+                }
+                done(names, invalidated.map(|(sequence, _)| sequence));
+            },
+        )
+    }
+
+    /// The calls that invalidate the entries of these names.
+    pub(super) fn invalidations(&self, names: &[Vec<u8>]) -> Vec<Call> {
+        let call = |names: &[Vec<u8>]| {
+            let names = names.iter().map(|name| Bytes::copy_from_slice(name));
+            Call {
+                script: Script::Invalidate,
+                keys: [self.sequence.clone()].into_iter().chain(names).collect(),
+                arguments: vec![self.channel.clone(), number(self.before_key as u64)],
+            }
+        };
+        names.chunks(KEYS_OF_A_CALL).map(call).collect()
+    }
+
+    /// The key in the name of an entry.
+    fn key_of(&self, name: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(&name[self.before_key..])
+    }
+
+    /// Runs calls in one round trip. `prepare` is called when they are to leave; what it returns with them makes the
+    /// result of their replies. Those whose scripts the server did not know are run once more with their texts, where
+    /// `again` says so.
+    fn run<T, F>(
+        &self,
+        name: &'static str,
+        until: Option<u64>,
+        prepare: impl FnOnce(&Tier, &Turn<'_>) -> (Vec<Call>, F) + Send + 'static,
+        again: impl FnOnce() -> bool + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Kick
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Reply>) -> Result<T, Trouble> + Send + 'static,
+    {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, (): &()| {
+            let (calls, finish) = prepare(tier, turn);
+            let names = turn.connection.scripts.clone();
+            move |(): &(), to: &mut Outbound| {
+                match &names {
+                    Some(names) => calls.iter().for_each(|call| call.encode(Some(names), to)),
+                    None => calls.iter().for_each(|call| call.encode_plainly(to)),
+                }
+                move |replies: Replies| {
+                    let replies = checked(replies, calls.len())?;
+                    if replies.iter().any(scripts::is_unknown) {
+                        return Ok(Progress::Again(calls, replies, finish));
+                    }
+                    finish(replies).map(Progress::Done)
+                }
+            }
+        };
+        let me = self.handle();
+        self.begin(name, until, (), prepare, move |(), progress| match progress {
+            Ok(Progress::Done(result)) => done(Ok(result)),
+            Ok(Progress::Again(calls, replies, finish)) => match me.upgrade() {
+                Some(tier) if again() => tier.run_by_text(name, calls, replies, finish, done).go(),
+                Some(_) => done(Err(Trouble::lost("another write came before").into_error(name))),
+                None => done(Err(Trouble::Closed.into_error(name))),
+            },
+            Err(error) => done(Err(error)),
+        })
+    }
+
+    /// Runs the calls that the server did not know the scripts of, with their texts.
+    fn run_by_text<T, F>(
+        &self,
+        name: &'static str,
+        calls: Vec<Call>,
+        mut replies: Vec<Reply>,
+        finish: F,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Kick
+    where
+        T: Send + 'static,
+        F: FnOnce(Vec<Reply>) -> Result<T, Trouble> + Send + 'static,
+    {
+        let prepare = |_: &Tier, _: &Turn<'_>, (): &()| {
+            move |(): &(), to: &mut Outbound| {
+                let unknown: Vec<usize> =
+                    (0..calls.len()).filter(|index| scripts::is_unknown(&replies[*index])).collect();
+                unknown.iter().for_each(|index| calls[*index].encode(None, to));
+                move |new: Replies| {
+                    for (index, reply) in unknown.iter().zip(checked(new, unknown.len())?) {
+                        replies[*index] = reply;
+                    }
+                    finish(replies)
+                }
+            }
+        };
+        self.begin(name, None, (), prepare, |(), result| done(result))
+    }
+}
+
+/// One reply a call; none of them says that the server cannot work.
+fn checked(replies: Replies, count: usize) -> Result<Vec<Reply>, Trouble> {
+    let replies: Vec<Reply> = replies.into_iter().collect();
+    if replies.len() != count {
+        return Err(Trouble::Unexpected);
+    }
+    for reply in replies.iter().filter(|reply| reply.code().is_some()) {
+        let trouble = Trouble::from(reply);
+        if trouble.counts() || trouble.ends_connection() {
+            return Err(trouble);
+        }
+    }
+    Ok(replies)
+}
+
+fn one(replies: &[Reply]) -> Result<&Reply, Trouble> {
+    replies.first().ok_or(Trouble::Unexpected)
+}
+
+/// The highest number of writes that were all made.
+fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
+    replies.iter().try_fold(0, |last, reply| Ok(scripts::sequence(reply)?.max(last)))
+}
+
+fn number(number: u64) -> Bytes {
+    number.to_string().into()
+}
+
+/// Whole milliseconds, never more than `time`: at least 1, since 0 is an error there.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX >> 2).max(1)
+}

@@ -1,0 +1,216 @@
+//! What the server does for us in one step: the scripts of `scripts/`, one partition a call, by the server's clock.
+
+use bytes::Bytes;
+
+use super::trouble::Trouble;
+use crate::wire::{Outbound, Replies, Reply};
+
+/// A script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Acquire,
+    Fill,
+    Extend,
+    Release,
+    Put,
+    Invalidate,
+}
+
+use Script::{Acquire, Extend, Fill, Invalidate, Put, Release};
+
+/// All scripts, in the order in which they are loaded.
+pub(super) const ALL: [Script; 6] = [Acquire, Fill, Extend, Release, Put, Invalidate];
+
+impl Script {
+    /// Its text. No text of a user's ever becomes part of it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Acquire => include_str!("scripts/acquire.lua"),
+            Fill => include_str!("scripts/fill.lua"),
+            Extend => include_str!("scripts/extend.lua"),
+            Release => include_str!("scripts/release.lua"),
+            Put => include_str!("scripts/put.lua"),
+            Invalidate => include_str!("scripts/invalidate.lua"),
+        }
+    }
+}
+
+/// The names under which a server knows the scripts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names([Bytes; ALL.len()]);
+
+impl Names {
+    /// From the replies to the commands of [`load`]; none where the server has no scripts, or not for us.
+    pub fn of(replies: &[Reply]) -> Option<Names> {
+        let name = |reply: &Reply| match reply {
+            Reply::Value(name) if name.len() == 40 => Some(name.clone()),
+            _ => None,
+        };
+        let names: Vec<Bytes> = replies.iter().map_while(name).collect();
+        Some(Names(names.try_into().ok()?))
+    }
+}
+
+/// Has the server load the scripts.
+pub(super) fn load(to: &mut Outbound) {
+    for script in ALL {
+        to.command(&[b"SCRIPT", b"LOAD", script.text().as_bytes()]);
+    }
+}
+
+/// One run of a script.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub script: Script,
+    pub keys: Vec<Bytes>,
+    pub arguments: Vec<Bytes>,
+}
+
+impl Call {
+    /// Adds it: by the name that the server knows it by, or with its whole text.
+    pub fn encode(&self, names: Option<&Names>, to: &mut Outbound) {
+        to.begin(3 + self.keys.len() + self.arguments.len());
+        match names {
+            Some(Names(names)) => {
+                to.part(b"EVALSHA");
+                to.part(&names[self.script as usize]);
+            }
+            None => {
+                to.part(b"EVAL");
+                to.part(self.script.text().as_bytes());
+            }
+        }
+        to.number(self.keys.len() as u64);
+        self.keys.iter().for_each(|key| to.part(key));
+        self.arguments.iter().for_each(|argument| to.shared(argument));
+    }
+
+    /// Adds what a server without scripts can do in its place: nothing but store and delete. Where that is nothing, a
+    /// command whose reply no script gives.
+    pub fn encode_plainly(&self, to: &mut Outbound) {
+        match self.script {
+            Put => {
+                to.begin(5);
+                to.part(b"SET");
+                to.part(&self.keys[0]);
+                to.shared(&self.arguments[0]);
+                to.part(b"PX");
+                to.part(&self.arguments[1]);
+            }
+            Fill => {
+                to.begin(5);
+                to.part(b"SET");
+                to.part(&self.keys[0]);
+                to.shared(&self.arguments[1]);
+                to.part(b"PX");
+                to.part(&self.arguments[2]);
+            }
+            Invalidate => {
+                to.begin(self.keys.len());
+                to.part(b"UNLINK");
+                self.keys[1..].iter().for_each(|key| to.part(key));
+            }
+            Acquire | Extend | Release => to.command(&[b"EXISTS", &self.keys[0]]),
+        }
+    }
+}
+
+/// Whether the server has forgotten the script.
+pub(super) fn is_unknown(reply: &Reply) -> bool {
+    reply.code() == Some("NOSCRIPT")
+}
+
+/// What came of an attempt to get a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// It is ours.
+    Won,
+    /// There is a fresh entry.
+    Found(Bytes),
+    /// Another one loads; the milliseconds until its lease ends.
+    Wait(u64),
+    /// A writer is at work: load, but store nothing.
+    Held,
+    /// What stands there is left alone.
+    Foreign,
+    /// The server has no scripts.
+    Unfenced,
+}
+
+/// What a reply to [`Script::Acquire`] says.
+pub(super) fn acquired(reply: Reply) -> Result<Acquired, Trouble> {
+    let parts = match reply {
+        Reply::List(parts) => parts,
+        Reply::Number(_) => return Ok(Acquired::Unfenced),
+        other => return Err((&other).into()),
+    };
+    let mut parts = parts.into_iter();
+    Ok(match (parts.next(), parts.next()) {
+        (Some(Reply::Number(1)), None) => Acquired::Won,
+        (Some(Reply::Number(2)), Some(Reply::Value(entry))) => Acquired::Found(entry),
+        // Too large to be let in, which is told by what decodes to nothing.
+        (Some(Reply::Number(2)), Some(Reply::TooLarge)) => Acquired::Found(Bytes::new()),
+        (Some(Reply::Number(3)), Some(Reply::Number(left))) => Acquired::Wait(left.unsigned_abs()),
+        (Some(Reply::Number(4)), Some(Reply::Number(_))) => Acquired::Held,
+        (Some(Reply::Number(5)), None) => Acquired::Foreign,
+        _ => return Err(Trouble::Unexpected),
+    })
+}
+
+/// Whether the holder of a lease still had it.
+pub(super) fn was_held(reply: &Reply) -> Result<bool, Trouble> {
+    match reply {
+        Reply::Number(held) => Ok(*held != 0),
+        // Of a server without scripts.
+        Reply::Okay => Ok(true),
+        other => Err(other.into()),
+    }
+}
+
+/// The number of a write in its sequence; 0 from a server without scripts.
+pub(super) fn sequence(reply: &Reply) -> Result<u64, Trouble> {
+    match reply {
+        Reply::Number(sequence) => Ok(sequence.unsigned_abs()),
+        Reply::Okay => Ok(0),
+        other => Err(other.into()),
+    }
+}
+
+/// Checks that every reply is the number of a write.
+pub(super) fn all_counted(replies: &Replies) -> Result<(), Trouble> {
+    replies.iter().try_for_each(|reply| sequence(reply).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_script_answers_is_out_of_step() {
+        let number = Reply::Number;
+        for wrong in [
+            Reply::Okay,
+            Reply::Value(Bytes::from("OK")),
+            Reply::List(vec![]),
+            Reply::List(vec![number(1), number(1)]),
+            Reply::List(vec![number(2)]),
+            Reply::List(vec![number(3), Reply::Nothing]),
+            Reply::List(vec![number(6)]),
+        ] {
+            assert_eq!(acquired(wrong.clone()), Err(Trouble::Unexpected), "{wrong:?}");
+        }
+        assert_eq!(acquired(Reply::List(vec![number(3), number(7)])), Ok(Acquired::Wait(7)));
+        assert_eq!(acquired(number(0)), Ok(Acquired::Unfenced));
+        assert_eq!(was_held(&Reply::Nothing), Err(Trouble::Unexpected));
+        assert_eq!(sequence(&Reply::List(vec![])), Err(Trouble::Unexpected));
+    }
+
+    #[test]
+    fn names_are_all_there_or_none() {
+        let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
+        let all: Vec<Reply> = (0..6).map(|n| name(b'a' + n)).collect();
+        assert!(Names::of(&all).is_some());
+        assert_eq!(Names::of(&all[1..]), None);
+        assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);
+    }
+}
