@@ -192,6 +192,7 @@ async fn a_server_that_answers_nonsense() {
             assert_eq!(fetch(&cache, &format!("k{n}")).await, "fetched");
         }
         assert!(cache.delete("k").await.unwrap().pending);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        // Each waits for one `l2_timeout` at most, until the breaker opens.
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
 }

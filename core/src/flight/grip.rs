@@ -28,7 +28,7 @@ const LOST: u8 = 1;
 const TAKEN: u8 = 2;
 
 /// What is left of a grip once a value is there.
-pub(super) struct Taken {
+pub(crate) struct Taken {
     pub name: Vec<u8>,
     pub token: Option<Token>,
 }
@@ -45,7 +45,7 @@ impl Grip {
 
     /// Ends it without giving the lease back: the value follows. None where the lease was lost: the key was written
     /// since, or another one loads it.
-    pub(super) fn take(self) -> Option<Taken> {
+    pub fn take(self) -> Option<Taken> {
         let held = &self.0;
         let kept = held.state.compare_exchange(HELD, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok();
         kept.then(|| Taken { name: held.name.clone(), token: held.token })

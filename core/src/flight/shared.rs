@@ -268,7 +268,7 @@ impl Shared {
         match token {
             Some(token) => self.tier.fill(token, move |server_now| entry(server_now, token), done),
             None => {
-                let entries = move |server_now| match wanted() {
+                let entries = move |server_now, waited: bool| match !waited || wanted() {
                     true => vec![entry(server_now, Token::default())],
                     false => Vec::new(),
                 };
@@ -288,7 +288,7 @@ impl Shared {
     ) -> Kick {
         self.used.store(true, Ordering::Release);
         let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
-        let entries = move |server_now: u64| {
+        let entries = move |server_now: u64, _: bool| {
             let entry = |(key, record): (Vec<u8>, Record)| {
                 let (bytes, life) = entry_of(&record, &clock, server_now, Token::default(), &prefix, &key);
                 (layout.entry(&key), bytes, life)

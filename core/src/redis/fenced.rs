@@ -146,7 +146,8 @@ impl Tier {
 
     /// Stores entries, in one round trip, and gets the number of the last write. `entries` makes them from the server's
     /// time now or a little earlier, in ms since 1970, at the moment in which they leave: writes are stored in the order
-    /// of the calls. Where the server has to be told the scripts first, `is_last` says whether they are still what is
+    /// of the calls. It is told whether that is later than this call; if not, it is called while the caller holds whatever
+    /// it holds. Where the server has to be told the scripts first, `is_last` says whether they are still what is
     /// wanted: a later write may have come before.
     ///
     /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
@@ -155,12 +156,12 @@ impl Tier {
     /// As [`Tier::get_many`]. Some of the entries, or all, may have been stored all the same.
     pub fn put_many(
         &self,
-        entries: impl FnOnce(u64) -> Vec<Write> + Send + 'static,
+        entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<u64, Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
-            let entries = entries(turn.connection.time.early());
+            let entries = entries(turn.connection.time.early(), turn.waited);
             let cover = tier.pending.cover(entries.iter().map(|(name, _, _)| name), turn.connection.uncertain);
             let call = |(name, bytes, life): Write| {
                 let key = tier.key_of(&name);
