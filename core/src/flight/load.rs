@@ -10,7 +10,9 @@ use super::table::{Flight, Join, Joining, Put, Waiter};
 use super::tiers::{REFRESH_LOADS, Tiers, waiter};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
+use crate::host::{
+    Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value, process,
+};
 use crate::key;
 use crate::options::Ttl;
 use crate::wire::Kick;
@@ -147,15 +149,20 @@ impl Tiers {
         let now = self.clock.now_ms();
         // Whatever happens in between, no flight is left without an end.
         let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
+        let Ok(slot) = shared.admit("get_or_fetch", flights.iter().map(|flight| flight.key.len()).sum()) else {
+            // As where it cannot be reached; from a task, since the answers may lead into whoever called.
+            process().runtime().spawn(async move { drop(open) });
+            return;
+        };
         if let [flight] = &flights[..] {
-            let kick = shared.load(&flight.key, move |named, read| {
+            let kick = shared.load(slot, &flight.key, move |named, read| {
                 let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
                 open.tiers.probed(&flight, shared.loaded(named.key(), read, now));
             });
             return reply.go(kick);
         }
         let keys = flights.iter().map(|flight| &*flight.key);
-        let kick = shared.load_many(keys, move |read| {
+        let kick = shared.load_many(slot, keys, move |read| {
             let Some(shared) = &open.tiers.shared else { return };
             let mut loaded = shared.loaded_many(open.flights.iter().map(|flight| &*flight.key), read, now);
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
@@ -182,7 +189,8 @@ impl Tiers {
                 self.table.keep_out(flight);
                 self.table.probed(flight, None, false);
             }
-            Loaded::Unreachable => self.table.probed(flight, None, true),
+            // Not an error here: whoever leads loads from the source, where the bulkhead lets only so many through.
+            Loaded::Unreachable | Loaded::Refused(_) => self.table.probed(flight, None, true),
         }
         self.counters.misses.add(1);
     }
@@ -272,10 +280,11 @@ impl Tiers {
     fn keep(&self, key: &[u8], record: &Record, ticket: u64) -> Kick {
         self.remember(key, record);
         let Some(shared) = &self.shared else { return Kick::NONE };
+        let Ok(slot) = shared.admit("get_or_fetch", key.len() + record.bytes.len()) else { return Kick::NONE };
         let table = self.table.clone();
         // A fill that does not come through leaves what was there: nothing that was valid before.
         let unwritten = move |key: &[u8]| table.ticket(key) == ticket;
-        shared.store(vec![(key.to_vec(), record.clone())], &self.clock, unwritten, drop)
+        shared.store(slot, vec![(key.to_vec(), record.clone())], &self.clock, unwritten, drop)
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::record::Record;
-use super::shared::Loaded;
+use super::shared::{Loaded, Shared};
 use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, Payload, Step};
 use crate::key;
 use crate::memory::Copy;
+use crate::redis::Slot;
 
 impl Tiers {
     /// What memory can answer now, alone.
@@ -29,12 +30,13 @@ impl Tiers {
             self.counters.hits_l1.add(1);
             return Ok(Step::Ready(self.plain(&record, copy)));
         }
-        if self.shared.is_none() {
+        let Some(shared) = &self.shared else {
             self.counters.misses.add(1);
             return Ok(Step::Ready(Answer::Miss));
-        }
+        };
+        let slot = shared.admit("get", key.len())?;
         let sink = reply.sink("get", None)?;
-        self.read_one(key, sink, reply);
+        self.read_one(shared, slot, key, sink, reply);
         Ok(Step::Pending)
     }
 
@@ -53,31 +55,38 @@ impl Tiers {
             }
             answers.push(found.map(|(record, copy)| self.plain(&record, copy)));
         }
-        if missing.is_empty() || self.shared.is_none() {
+        let Some(shared) = self.shared.as_ref().filter(|_| !missing.is_empty()) else {
             self.counters.misses.add(missing.len() as u64);
             let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
             return Ok(Step::Ready(Answer::Many(answers)));
-        }
+        };
+        let slot = shared.admit("get_many", missing.iter().map(|(_, key)| key.len()).sum())?;
         let sink = reply.sink("get_many", None)?;
         let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-        self.read_many(missing, reply, move |read| {
+        self.read_many(shared, slot, missing, reply, move |read| {
+            let mut refusal = None;
             for (index, answer) in indices.into_iter().zip(read) {
-                answers[index] = Some(answer);
+                match answer {
+                    // One request, one refusal: that of the call.
+                    Answer::Failed(error) => refusal = Some(error),
+                    answer => answers[index] = Some(answer),
+                }
             }
-            let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
-            drop(sink.finish(Answer::Many(answers)));
+            drop(sink.finish(match refusal {
+                Some(error) => Answer::Failed(error),
+                None => Answer::Many(answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect()),
+            }));
         });
         Ok(Step::Pending)
     }
 
     /// Reads a key in the shared tier, and keeps what it finds in memory.
-    fn read_one(&self, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
-        let Some(shared) = &self.shared else { return };
+    fn read_one(&self, shared: &Shared, slot: Slot, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
         let me = self.handle();
         let now = self.clock.now_ms();
         // Taken before the read: a write in between voids it, and what was read is not kept.
         let ticket = self.table.ticket(key);
-        let kick = shared.load(key, move |named, read| {
+        let kick = shared.load(slot, key, move |named, read| {
             let Some(shared) = &me.shared else { return };
             let loaded = shared.loaded(named.key(), read, now);
             drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
@@ -86,13 +95,19 @@ impl Tiers {
     }
 
     /// Reads many keys.
-    fn read_many(&self, keys: Vec<Vec<u8>>, reply: &dyn Reply, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
-        let Some(shared) = &self.shared else { return };
+    fn read_many(
+        &self,
+        shared: &Shared,
+        slot: Slot,
+        keys: Vec<Vec<u8>>,
+        reply: &dyn Reply,
+        done: impl FnOnce(Vec<Answer>) + Send + 'static,
+    ) {
         let me = self.handle();
         let now = self.clock.now_ms();
         let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
         let names = keys.clone();
-        let kick = shared.load_many(names.iter().map(Vec::as_slice), move |read| {
+        let kick = shared.load_many(slot, names.iter().map(Vec::as_slice), move |read| {
             let Some(shared) = &me.shared else { return };
             let loaded = shared.loaded_many(keys.iter().map(Vec::as_slice), read, now);
             let found = loaded.into_iter().zip(&keys).zip(tickets);
@@ -112,6 +127,7 @@ impl Tiers {
                 self.counters.misses.add(1);
                 Answer::Miss
             }
+            Loaded::Refused(error) => Answer::Failed(error),
         }
     }
 

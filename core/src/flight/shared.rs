@@ -10,10 +10,10 @@ use super::record::{MAX_DEPTH, Record, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, Unreadable};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Layout;
 use crate::options::Options;
-use crate::redis::{Address, Read, Settings, Tier, TlsAndAuth};
+use crate::redis::{Address, Read, Settings, Slot, Tier, TlsAndAuth};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
@@ -29,6 +29,8 @@ pub(crate) enum Loaded {
     Foreign,
     /// It could not be asked.
     Unreachable,
+    /// It was not asked, or what it says is more than this process takes at once: `Overloaded`.
+    Refused(Error),
 }
 
 /// A key, as it stands in the name of its entry.
@@ -92,28 +94,37 @@ impl Shared {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Lets an operation in that sends so many bytes of keys and values.
+    ///
+    /// # Errors
+    /// `Overloaded`: too many operations or bytes are in flight. Nothing has been done.
+    pub fn admit(&self, operation: &'static str, bytes: usize) -> Result<Slot> {
+        self.used.store(true, Ordering::Release);
+        self.tier.admit(operation, bytes).inspect_err(|_| self.counters.l2_errors.add(1))
+    }
+
     /// Reads a key in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it
     /// is called once, with no lock held, and what was asked for first leaves first. What is returned is to be done
     /// when the caller holds no lock.
     pub fn load(
         &self,
+        slot: Slot,
         key: &[u8],
         done: impl FnOnce(Named, Result<Read<Option<Bytes>>>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
         let at = self.layout.before_key();
-        self.tier.get(self.layout.entry(key), move |name, read| done(Named { name, at }, read))
+        self.tier.get(slot, self.layout.entry(key), move |name, read| done(Named { name, at }, read))
     }
 
     /// Reads many keys in one round trip: as [`Shared::load`].
     pub fn load_many<'a>(
         &self,
+        slot: Slot,
         keys: impl IntoIterator<Item = &'a [u8]>,
         done: impl FnOnce(Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
         let names = keys.into_iter().map(|key| self.layout.entry(key)).collect();
-        self.tier.get_many(names, |_, read| done(read))
+        self.tier.get_many(slot, names, |_, read| done(read))
     }
 
     /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
@@ -121,9 +132,9 @@ impl Shared {
     pub fn loaded(&self, key: &[u8], read: Result<Read<Option<Bytes>>>, now: u64) -> Loaded {
         match read {
             Ok(Read { found, server_now }) => self.found(key, found, server_now, now),
-            Err(_) => {
+            Err(error) => {
                 self.counters.l2_errors.add(1);
-                Loaded::Unreachable
+                of_failure(&error)
             }
         }
     }
@@ -140,9 +151,13 @@ impl Shared {
             Ok(Read { found, server_now }) if found.len() == keys.len() => {
                 found.into_iter().zip(keys).map(|(found, key)| self.found(key, found, server_now, now)).collect()
             }
-            _ => {
+            Ok(_) => {
                 self.counters.l2_errors.add(1);
                 keys.map(|_| Loaded::Unreachable).collect()
+            }
+            Err(error) => {
+                self.counters.l2_errors.add(1);
+                keys.map(|_| of_failure(&error)).collect()
             }
         }
     }
@@ -204,12 +219,12 @@ impl Shared {
     /// there: a delete that was asked for later may have gone before.
     pub fn store(
         &self,
+        slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
         clock: &Clock,
         wanted: impl Fn(&[u8]) -> bool + Send + 'static,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
         let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, waited: bool| {
             // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
@@ -232,7 +247,7 @@ impl Shared {
             records.into_iter().filter(|(key, _)| !waited || wanted(key)).map(entry).collect()
         };
         let counters = self.counters.clone();
-        self.tier.set_many(entries, move |stored| {
+        self.tier.set_many(slot, entries, move |stored| {
             if stored.is_err() {
                 counters.l2_errors.add(1);
             }
@@ -242,11 +257,10 @@ impl Shared {
 
     /// Deletes keys in one round trip. Where that fails they are queued and retried until they land; then `done` gets
     /// true.
-    pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(bool) + Send + 'static) -> Kick {
-        self.used.store(true, Ordering::Release);
+    pub fn invalidate(&self, slot: Slot, keys: &[Vec<u8>], done: impl FnOnce(bool) + Send + 'static) -> Kick {
         let names = keys.iter().map(|key| self.layout.entry(key)).collect();
         let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        self.tier.delete_many(names, move |names, deleted| {
+        self.tier.delete_many(slot, names, move |names, deleted| {
             if deleted.is_err() {
                 counters.l2_errors.add(1);
                 names.into_iter().for_each(|name| tier.queue_invalidation(name));
@@ -290,6 +304,13 @@ impl Shared {
     /// Ends the connections, after at most `time` for what is pending. Returns how much of that is left.
     pub async fn close(&self, time: Duration) -> usize {
         self.tier.close(time).await
+    }
+}
+
+fn of_failure(error: &Error) -> Loaded {
+    match error.kind() {
+        ErrorKind::Overloaded => Loaded::Refused(error.clone()),
+        _ => Loaded::Unreachable,
     }
 }
 

@@ -27,7 +27,7 @@ use std::hash::BuildHasher;
 
 use super::bulkhead::Bulkhead;
 use super::cycle::WaitGraph;
-pub(crate) use super::flight::{Flight, Put, Waiter};
+pub(crate) use super::flight::{Ended, Flight, Put, Timeouts, Waiter};
 use super::flight::{FlightState, deliver_all, next_live, take_blocked};
 pub(crate) use super::joining::{Join, Joining};
 use super::lease::{Lease, Lessor, next_id};
@@ -40,6 +40,8 @@ use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 const SHARDS: usize = 64;
 /// More callers than this waiting for one key are refused.
 const MAX_WAITERS: usize = 100_000;
+/// More keys than this loaded at once, those that wait for the bulkhead included, are refused.
+const MAX_FLIGHTS: u64 = 100_000;
 
 /// The loads of one cache in this process. `S` is what is kept of a stale value.
 pub(crate) struct Table<S> {
@@ -78,30 +80,6 @@ struct Given<S> {
     soft: Option<u64>,
 }
 
-/// When a fetch is too slow, in milliseconds after its begin.
-#[derive(Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// Waiters get the stale value, if there is one.
-    pub soft: Option<u64>,
-    /// The key is free again, and waiters get an error.
-    pub hard: u64,
-}
-
-/// A flight that has ended, on its way to its waiters.
-pub(crate) struct Ended<S> {
-    pub waiters: VecDeque<Waiter>,
-    pub stale: Option<S>,
-    pub put: Put,
-    /// What it brought may not be stored.
-    pub void: bool,
-    /// How long the fetch took, in milliseconds.
-    pub took: u64,
-    /// As of [`Table::ticket`], taken at its end.
-    pub ticket: u64,
-    /// The next flight that may lead, now that a permit is free.
-    next: Option<Arc<Flight<S>>>,
-}
-
 impl<S: Clone + Send + Sync + 'static> Table<S> {
     pub fn new(permits: usize, clock: Clock, timeouts: Timeouts) -> Arc<Self> {
         Arc::new_cyclic(|me: &std::sync::Weak<Table<S>>| Table {
@@ -138,6 +116,10 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
                 // Between the caller's look into memory and this lock, a flight may have ended and stored.
                 if let Some(found) = recheck() {
                     return Ok(Join::Found(found));
+                }
+                if self.alive.load(Ordering::Relaxed) >= MAX_FLIGHTS {
+                    let message = format!("more than {MAX_FLIGHTS} keys are being loaded");
+                    return Err(Error::new(ErrorKind::Overloaded, "get_or_fetch", message));
                 }
                 entry.insert(Arc::new(Flight::new(key, stale, &self.alive))).clone()
             }

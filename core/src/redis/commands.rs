@@ -37,7 +37,11 @@ pub(super) fn value(replies: Replies) -> Result<Option<Bytes>, Trouble> {
 pub(super) fn values(replies: Replies, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
     let mut values = Vec::with_capacity(count);
     for reply in replies {
-        let Reply::List(some) = reply else { return Err((&reply).into()) };
+        let some = match reply {
+            Reply::List(some) => some,
+            Reply::TooMuch => return Err(Trouble::TooMuch),
+            other => return Err((&other).into()),
+        };
         for one in some {
             values.push(of_reply(one)?);
         }
@@ -51,6 +55,7 @@ fn of_reply(reply: Reply) -> Result<Option<Bytes>, Trouble> {
         Reply::Value(bytes) => Ok(Some(bytes)),
         // Too large to be let in. No bytes at all are no entry either, and counted as such.
         Reply::TooLarge => Ok(Some(Bytes::new())),
+        Reply::TooMuch => Err(Trouble::TooMuch),
         other => Err((&other).into()),
     }
 }
@@ -144,6 +149,12 @@ mod tests {
             (vec![Reply::List(vec![text("a"), Reply::Number(2)])], 2),
         ] {
             assert_eq!(values(replies(wrong.clone()), count), Err(Trouble::Unexpected), "{wrong:?}");
+        }
+        for (beyond, count) in [
+            (vec![Reply::List(vec![text("a"), Reply::TooMuch])], 2),
+            (vec![Reply::List(vec![text("a")]), Reply::TooMuch], 2),
+        ] {
+            assert_eq!(values(replies(beyond), count), Err(Trouble::TooMuch));
         }
         let many = replies(vec![Reply::List(vec![text("a"), Reply::Nothing])]);
         assert_eq!(values(many, 2), Ok(vec![Some(Bytes::from("a")), None]));

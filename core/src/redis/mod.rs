@@ -1,7 +1,8 @@
 //! The shared tier over one Redis or Valkey server.
 //!
 //! ```text
-//! Tier ── admission (closed? cap, breaker, budget)
+//! Tier ── closed? breaker, budget
+//!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is sent, and what replies mean
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  └─ link            supervises the one connection: attempts, pauses, order
@@ -13,6 +14,7 @@
 //! connection for pushes come in beside `commands` and `link`.
 
 mod address;
+mod admission;
 mod commands;
 mod connection;
 mod handshake;
@@ -26,4 +28,5 @@ mod tls;
 mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
+pub(crate) use admission::Slot;
 pub(crate) use tier::{Read, Settings, Tier};
