@@ -4,10 +4,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use scrubjay::host::{Answer, Cache, Completion, FetchOptions, PutOptions, Queue, Receipt, Step, Value};
-use scrubjay::{CacheService, Codec, Error, ErrorKind};
+use scrubjay::{BreakerState, CacheService, Codec, Error, ErrorKind};
 use support::{DEADLINE, Server};
 
 /// As many as may be in flight.
@@ -30,7 +30,7 @@ fn collect(queue: &Queue, count: u64) -> Vec<Completion> {
     let mut taken = Vec::new();
     while (taken.len() as u64) < count {
         assert!(Instant::now() < deadline, "{} of {count} answers came", taken.len());
-        queue.wait(256, Some(std::time::Duration::from_millis(100)), &mut taken);
+        queue.wait(256, Some(Duration::from_millis(100)), &mut taken);
     }
     taken
 }
@@ -90,6 +90,36 @@ fn more_operations_than_may_be_in_flight() {
         Answer::Done(Receipt { pending: false, .. })
     ));
     assert!(matches!(one(&others, cache.get(b"kept", &others, 3)), Answer::Miss));
+}
+
+#[tokio::test]
+async fn each_caller_that_is_too_many_hears_so() {
+    const TOO_MANY: u64 = 50;
+    let server = Server::start();
+    server.freeze();
+    let cache =
+        support::builder(&server.url(), "shop").l2_timeout(Duration::from_secs(60)).build().expect("a cache");
+    let calls: Vec<_> = (0..OPERATIONS + TOO_MANY)
+        .map(|n| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.get::<String>(&format!("k{n}")).await })
+        })
+        .collect();
+    support::eventually("fifty too many", async || cache.stats().l2_errors == TOO_MANY).await;
+    assert_eq!(cache.stats().breaker_state, BreakerState::Closed, "that is no failure of the server");
+    let refused = cache.set("k", "v", 60).await.expect_err("too many");
+    assert_eq!((refused.kind(), refused.operation()), (ErrorKind::Overloaded, "set"));
+    assert_eq!(cache.get_or_fetch("k", 60, || async { Ok::<_, Error>(7) }).await.expect("it was fetched"), 7);
+    server.thaw();
+    let mut refused = 0;
+    for call in calls {
+        match call.await.expect("it ends") {
+            Ok(found) => assert_eq!(found, None),
+            Err(error) => refused += u64::from(error.kind() == ErrorKind::Overloaded),
+        }
+    }
+    assert_eq!(refused, TOO_MANY);
+    assert!(!cache.set("k", "v", 60).await.expect("it is let in").pending);
 }
 
 #[test]
@@ -153,7 +183,7 @@ async fn more_than_one_reply_may_have() {
     assert_eq!(loaded(&cache, &names[..9]).await, 9, "a fetch of many loads what it cannot read");
     // The connection is as good as before, and nothing of it reached the breaker.
     assert_eq!(cache.get::<String>(names[0]).await.expect("a key").as_deref(), Some("loaded"));
-    assert_eq!(cache.stats().breaker_state, scrubjay::BreakerState::Closed);
+    assert_eq!(cache.stats().breaker_state, BreakerState::Closed);
 }
 
 /// How many keys a `get_or_fetch_many` has to load.
