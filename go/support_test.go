@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +81,18 @@ func (r *redis) kill() {
 		_ = r.command.Process.Kill()
 		_ = r.command.Wait()
 		r.command = nil
+	}
+}
+
+// freeze lets it neither answer nor end, until thaw.
+func (r *redis) freeze(t testing.TB) { r.signal(t, syscall.SIGSTOP) }
+
+func (r *redis) thaw(t testing.TB) { r.signal(t, syscall.SIGCONT) }
+
+func (r *redis) signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	if err := r.command.Process.Signal(signal); err != nil {
+		t.Fatal(err)
 	}
 }
 

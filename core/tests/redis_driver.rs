@@ -295,3 +295,18 @@ fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
     assert_eq!(misses, 0, "{:?}", cache.stats());
     assert!(answers.iter().all(|(token, answer)| is_value(answer, *token % 10)), "no other key's value");
 }
+
+#[test]
+fn a_token_used_again_gets_the_answer_of_its_own_call() {
+    let server = Server::start();
+    let cache = open(&server.url(), "shop");
+    fill(&cache, 2);
+    let queue = Queue::driving();
+    server.freeze();
+    assert!(matches!(cache.get(b"key:0", &queue, 1), Ok(Step::Pending)));
+    assert!(queue.cancel(1));
+    assert!(matches!(cache.get(b"key:1", &queue, 1), Ok(Step::Pending)));
+    server.thaw();
+    assert!(is_value(&collect(&queue, 1)[&1], 1), "not that of the call before");
+    assert_eq!(queue.outstanding(), 0);
+}

@@ -16,8 +16,9 @@ const MIB: usize = 1 << 20;
 
 /// So patient that nothing is late, however long the server is frozen.
 fn open(url: &str) -> Cache {
-    let options =
-        format!(r#"{{"url": "{url}", "prefix": "shop", "jitter": 0, "max_staleness": 60, "l2_timeout": 30}}"#);
+    let options = format!(
+        r#"{{"url": "{url}", "prefix": "shop", "jitter": 0, "max_staleness": 60, "l1_bytes": 1073741824, "l2_timeout": 30}}"#
+    );
     Cache::open(options.as_bytes()).expect("a cache")
 }
 
