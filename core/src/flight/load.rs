@@ -161,10 +161,10 @@ impl Tiers {
             });
             return reply.go(kick);
         }
-        let keys = flights.iter().map(|flight| &*flight.key);
-        let kick = shared.load_many(slot, keys, move |read| {
+        let names = shared.names(flights.iter().map(|flight| &*flight.key));
+        let kick = shared.load_many(slot, names, move |names, read| {
             let Some(shared) = &open.tiers.shared else { return };
-            let mut loaded = shared.loaded_many(open.flights.iter().map(|flight| &*flight.key), read, now);
+            let mut loaded: Vec<Loaded> = shared.loaded_many(&names, read, now).collect();
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
                 open.tiers.probed(&flight, loaded);
             }

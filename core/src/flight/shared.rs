@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Layout;
+use crate::key::{Layout, Names};
 use crate::options::Options;
 use crate::redis::{Address, Read, Settings, Slot, Tier, TlsAndAuth};
 use crate::stats::{BreakerState, Counters};
@@ -117,14 +117,18 @@ impl Shared {
     }
 
     /// Reads many keys in one round trip: as [`Shared::load`].
-    pub fn load_many<'a>(
+    pub fn load_many(
         &self,
         slot: Slot,
-        keys: impl IntoIterator<Item = &'a [u8]>,
-        done: impl FnOnce(Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
+        names: Names,
+        done: impl FnOnce(Names, Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
     ) -> Kick {
-        let names = keys.into_iter().map(|key| self.layout.entry(key)).collect();
-        self.tier.get_many(slot, names, |_, read| done(read))
+        self.tier.get_many(slot, names, done)
+    }
+
+    /// The names of the entries of `keys`.
+    pub fn names<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Names {
+        self.layout.names(keys)
     }
 
     /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
@@ -141,25 +145,26 @@ impl Shared {
 
     /// What a read of many keys came to: see [`Shared::loaded`].
     pub fn loaded_many<'a>(
-        &self,
-        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        &'a self,
+        names: &'a Names,
         read: Result<Read<Vec<Option<Bytes>>>>,
         now: u64,
-    ) -> Vec<Loaded> {
-        match read {
-            // One value for each key, or there is no telling whose they are.
-            Ok(Read { found, server_now }) if found.len() == keys.len() => {
-                found.into_iter().zip(keys).map(|(found, key)| self.found(key, found, server_now, now)).collect()
-            }
-            Ok(_) => {
-                self.counters.l2_errors.add(1);
-                keys.map(|_| Loaded::Unreachable).collect()
-            }
-            Err(error) => {
-                self.counters.l2_errors.add(1);
-                keys.map(|_| of_failure(&error)).collect()
-            }
+    ) -> impl Iterator<Item = Loaded> + 'a {
+        // One value for each key, or there is no telling whose they are.
+        let read = read.map(|read| (read.found.len() == names.len()).then_some(read));
+        if !matches!(read, Ok(Some(_))) {
+            self.counters.l2_errors.add(1);
         }
+        let (mut found, server_now, failure) = match read {
+            Ok(Some(Read { found, server_now })) => (found.into_iter(), server_now, None),
+            Ok(None) => (Vec::new().into_iter(), 0, None),
+            Err(error) => (Vec::new().into_iter(), 0, Some(error)),
+        };
+        (0..names.len()).map(move |index| match (found.next(), &failure) {
+            (Some(found), _) => self.found(names.key(index), found, server_now, now),
+            (None, Some(error)) => of_failure(error),
+            (None, None) => Loaded::Unreachable,
+        })
     }
 
     fn found(&self, key: &[u8], found: Option<Bytes>, server_now: u64, now: u64) -> Loaded {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::tier::Write;
 use super::trouble::Trouble;
+use crate::key::Names;
 use crate::wire::{Outbound, Replies, Reply};
 
 /// Keys of one command.
@@ -16,9 +17,10 @@ pub(super) fn get(key: &[u8], to: &mut Outbound) {
 }
 
 /// Reads keys.
-pub(super) fn get_many(keys: &[Vec<u8>], to: &mut Outbound) {
-    for keys in keys.chunks(MANY) {
-        with_keys(b"MGET", keys.len(), keys.iter().map(Vec::as_slice), to);
+pub(super) fn get_many(names: &Names, to: &mut Outbound) {
+    for first in (0..names.len()).step_by(MANY) {
+        let some = first..names.len().min(first + MANY);
+        with_keys(b"MGET", some.len(), some.map(|index| names.name(index)), to);
     }
 }
 
@@ -172,10 +174,10 @@ mod tests {
     #[test]
     fn many_keys_go_into_several_commands() {
         let keys: Vec<Vec<u8>> = (0..2500).map(|n: u32| n.to_string().into_bytes()).collect();
-        for (ask, commands) in [(get_many as fn(&[Vec<u8>], &mut Outbound), 3), (|keys, to| unlink(keys, to), 3)] {
-            let mut to = Outbound::default();
-            ask(&keys, &mut to);
-            assert_eq!(to.commands(), commands);
-        }
+        let names = crate::key::Layout::new("shop").names(keys.iter().map(Vec::as_slice));
+        let (mut reads, mut deletions) = (Outbound::default(), Outbound::default());
+        get_many(&names, &mut reads);
+        unlink(&keys, &mut deletions);
+        assert_eq!((reads.commands(), deletions.commands()), (3, 3));
     }
 }

@@ -19,6 +19,7 @@ use super::pending::Pending;
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
+use crate::key::Names;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
 use crate::wire::{Driven, Failure, Kick, Outbound, Replies};
@@ -125,17 +126,17 @@ impl Tier {
     pub fn get_many(
         &self,
         slot: Slot,
-        keys: Vec<Vec<u8>>,
-        done: impl FnOnce(Vec<Vec<u8>>, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
+        names: Names,
+        done: impl FnOnce(Names, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
     ) -> Kick {
-        let prepare = |tier: &Tier, turn: &Turn<'_>, keys: &Vec<Vec<u8>>| {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, names: &Names| {
             let pending: Vec<usize> = match tier.pending.is_empty() {
                 true => Vec::new(),
-                false => (0..keys.len()).filter(|index| tier.pending.contains(&keys[*index])).collect(),
+                false => (0..names.len()).filter(|index| tier.pending.contains(names.name(*index))).collect(),
             };
-            let (connection, count) = (turn.connection.clone(), keys.len());
-            move |keys: &Vec<Vec<u8>>, to: &mut Outbound| {
-                commands::get_many(keys, to);
+            let (connection, count) = (turn.connection.clone(), names.len());
+            move |names: &Names, to: &mut Outbound| {
+                commands::get_many(names, to);
                 move |replies: Replies| {
                     let mut found = commands::values(replies, count)?;
                     pending.into_iter().for_each(|index| found[index] = None);
@@ -143,7 +144,7 @@ impl Tier {
                 }
             }
         };
-        self.begin("get_many", slot, keys, prepare, done)
+        self.begin("get_many", slot, names, prepare, done)
     }
 
     /// Stores entries, in one round trip. `entries` makes them from the server's time now or a little earlier, in
