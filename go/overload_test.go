@@ -38,20 +38,26 @@ func assertOverloaded(t *testing.T, cache *scrubjay.CacheService) {
 	}
 }
 
-func openFrozen(t *testing.T) (*scrubjay.CacheService, *redis) {
+func openPaused(t *testing.T) (*scrubjay.CacheService, *redis) {
 	t.Helper()
 	server := startRedis(t)
 	cache := open(t, scrubjay.Options{URL: server.addr(), Prefix: "overload", L1Bytes: scrubjay.Ptr(int64(1 << 30)), MaxStaleness: scrubjay.Ptr(time.Minute), L2Timeout: time.Minute})
 	if _, err := cache.Set(ctx, "kept", 1, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	server.freeze(t)
+	server.pause(t)
 	return cache, server
 }
 
 // Callers that leave make no room: what they asked for is still on its way.
 func TestMoreOperationsThanMayBeInFlight(t *testing.T) {
-	cache, server := openFrozen(t)
+	cache, server := openPaused(t)
+	first := make(chan error, 1)
+	go func() {
+		_, err := cache.Set(ctx, "first", 1, time.Minute)
+		first <- err
+	}()
+	eventually(t, "it is on its way", func() bool { return cache.Stats().Entries == 2 })
 	var full atomic.Bool
 	var left sync.WaitGroup
 	for caller := range 100 {
@@ -77,7 +83,10 @@ func TestMoreOperationsThanMayBeInFlight(t *testing.T) {
 	if value != 2 || err != nil {
 		t.Error(value, err)
 	}
-	server.thaw(t)
+	server.unpause(t)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
 	eventually(t, "there is room again", func() bool {
 		receipt, err := cache.Set(ctx, "kept", 2, time.Minute)
 		return err == nil && !receipt.Pending
@@ -85,7 +94,7 @@ func TestMoreOperationsThanMayBeInFlight(t *testing.T) {
 }
 
 func TestMoreBytesThanMayBeInFlight(t *testing.T) {
-	cache, server := openFrozen(t)
+	cache, server := openPaused(t)
 	value := make([]byte, 8<<20)
 	landed := make(chan error, 8)
 	for n := range cap(landed) {
@@ -100,7 +109,7 @@ func TestMoreBytesThanMayBeInFlight(t *testing.T) {
 	// Memory has each of them before it is on its way.
 	eventually(t, "all are on their way", func() bool { return cache.Stats().Entries == 1+uint64(cap(landed)) })
 	assertOverloaded(t, cache)
-	server.thaw(t)
+	server.unpause(t)
 	for range cap(landed) {
 		if err := <-landed; err != nil {
 			t.Error(err)

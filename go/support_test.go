@@ -3,11 +3,11 @@ package scrubjay_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -84,15 +84,24 @@ func (r *redis) kill() {
 	}
 }
 
-// freeze lets it neither answer nor end, until thaw.
-func (r *redis) freeze(t testing.TB) { r.signal(t, syscall.SIGSTOP) }
+// pause has it take what is sent, and carry out no write, nor what comes behind one on its connection, until unpause.
+func (r *redis) pause(t testing.TB) { r.ask(t, "CLIENT PAUSE 60000 WRITE") }
 
-func (r *redis) thaw(t testing.TB) { r.signal(t, syscall.SIGCONT) }
+func (r *redis) unpause(t testing.TB) { r.ask(t, "CLIENT UNPAUSE") }
 
-func (r *redis) signal(t testing.TB, signal syscall.Signal) {
+func (r *redis) ask(t testing.TB, command string) {
 	t.Helper()
-	if err := r.command.Process.Signal(signal); err != nil {
+	connection, err := net.Dial("tcp", r.addr())
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer connection.Close()
+	answer := make([]byte, 5)
+	if _, err = connection.Write([]byte(command + "\r\n")); err == nil {
+		_, err = io.ReadFull(connection, answer)
+	}
+	if err != nil || string(answer) != "+OK\r\n" {
+		t.Fatal(command, string(answer), err)
 	}
 }
 

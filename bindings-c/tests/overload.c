@@ -9,11 +9,10 @@
 // As many operations, and as many values of this length, as may be in flight.
 enum { OPERATIONS = 10000, LONG = 8, EIGHT_MIB = 8 << 20 };
 
-// The server answers nobody for some seconds.
-static void pause_server(void) {
+// Has the server carry out no write, nor what comes behind one on its connection; or go on.
+static void tell_server(const char *command) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   address.sin_port = htons((uint16_t)strtoul(strrchr(redis_url(), ':') + 1, NULL, 10));
-  const char command[] = "CLIENT PAUSE 4000\r\n";
   char answer[5];
   int fd = socket(AF_INET, SOCK_STREAM, 0);
   CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
@@ -89,14 +88,18 @@ static void collect(sj_queue *queue, int count, int32_t status) {
 
 static void more_operations_than_may_be_in_flight(void) {
   sj_cache *cache = open_patient();
-  sj_queue *queue = sj_queue_new();
+  sj_queue *queue = sj_queue_new(), *others = sj_queue_new();
   sj_completion c;
-  pause_server();
-  for (uint64_t token = 1; token <= OPERATIONS; token++) {
+  tell_server("CLIENT PAUSE 60000 WRITE\r\n");
+  CHECK(sj_set_async(cache, sj_text("first"), sj_text("1"), NULL, others, 1, &c) == SJ_PENDING);
+  for (uint64_t token = 1; token < OPERATIONS; token++) {
     CHECK(sj_get_async(cache, sj_text("none"), queue, token, &c) == SJ_PENDING);
   }
   check_overloaded(cache);
-  collect(queue, OPERATIONS, SJ_MISS);
+  tell_server("CLIENT UNPAUSE\r\n");
+  collect(others, 1, SJ_OK);
+  collect(queue, OPERATIONS - 1, SJ_MISS);
+  sj_queue_free(others);
   CHECK(sj_set(cache, sj_text("kept"), sj_text("2"), NULL, NULL, NULL) == SJ_OK);
   sj_queue_free(queue);
   free_cache(cache);
@@ -109,11 +112,12 @@ static void more_bytes_than_may_be_in_flight(void) {
   sj_slice bytes = {calloc(EIGHT_MIB, 1), EIGHT_MIB};
   CHECK(bytes.ptr != NULL);
   sj_put_opts raw = {sizeof raw, SJ_RAW, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0};
-  pause_server();
+  tell_server("CLIENT PAUSE 60000 WRITE\r\n");
   for (uint64_t token = 1; token <= LONG; token++) {
     CHECK(sj_set_async(cache, sj_text("long"), bytes, &raw, queue, token, &c) == SJ_PENDING);
   }
   check_overloaded(cache);
+  tell_server("CLIENT UNPAUSE\r\n");
   collect(queue, LONG, SJ_OK);
   free((void *)bytes.ptr);
   sj_queue_free(queue);

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -59,14 +58,12 @@ class Redis:
             self._process.wait()
             self._process = None
 
-    def freeze(self) -> None:
-        """Let it neither answer nor end."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+    def pause(self) -> None:
+        """Have it take what is sent, and carry out no write, nor what comes behind one on its connection."""
+        assert self.command("CLIENT", "PAUSE", "60000", "WRITE") == "+OK"
 
-    def thaw(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+    def unpause(self) -> None:
+        assert self.command("CLIENT", "UNPAUSE") == "+OK"
 
     def command(self, *words: str) -> str:
         """The first line of the answer to a command; empty while the server does not answer."""
