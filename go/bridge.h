@@ -52,12 +52,9 @@ static size_t sjgo_take(sj_completion *from, sjgo_reply *to, uint8_t *room, size
 	return 0;
 }
 
-// Copies a value that did not fit, and frees it.
-static void sjgo_copy(uint64_t ptr, uint64_t owner, uint8_t *to, size_t len) {
+// Frees a value that did not fit.
+static void sjgo_free(uint64_t ptr, uint64_t owner, size_t len) {
 	sj_buf value = {(const uint8_t *)(uintptr_t)ptr, len, (void *)(uintptr_t)owner};
-	if (to != NULL) {
-		memcpy(to, value.ptr, len);
-	}
 	sj_buf_free(&value);
 }
 

@@ -97,7 +97,7 @@ func (c *CacheService) get(ctx context.Context, key string, dest any) error {
 		return ErrMiss
 	}
 	fresh := reflect.New(into.Type().Elem())
-	if !answer.giveBytes(fresh.Interface()) && decode(answer.codec, answer.value, fresh.Interface()) != nil {
+	if !(answer.own && answer.codec == codecRaw && giveBytes(fresh.Interface(), answer.value)) && decode(answer.codec, answer.value, fresh.Interface()) != nil {
 		capiNoteUndecodable(c.handle, key)
 		return ErrMiss
 	}

@@ -15,6 +15,7 @@ import "C"
 
 import (
 	"fmt"
+	"iter"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -256,41 +257,53 @@ type leftValue struct {
 	size       int
 }
 
+// bytes are those of the library.
+func (v *leftValue) bytes() []byte {
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&v.ptr)), v.size)
+}
+
 // collect fetches the value of a reply that was left with the library: into scratch where it fits, or into memory that
 // is the reply's alone. Bytes always get the latter: they are what the caller wants.
 func (r *reply) collect(scratch []byte) {
 	if r.left.ptr == 0 {
 		return
 	}
-	if r.codec != codecRaw && r.left.size <= len(scratch) {
-		r.value = scratch[:r.left.size]
+	held := r.left.bytes()
+	if r.codec != codecRaw && len(held) <= len(scratch) {
+		r.value = scratch[:copy(scratch, held)]
 	} else {
-		r.value, r.own = make([]byte, r.left.size), true
+		// Appended: memory of make would be cleared first.
+		r.value, r.own = append([]byte(nil), held...), true
 	}
-	C.sjgo_copy(C.uint64_t(r.left.ptr), C.uint64_t(r.left.owner), roomPtr(r.value), C.size_t(r.left.size))
+	C.sjgo_free(C.uint64_t(r.left.ptr), C.uint64_t(r.left.owner), C.size_t(len(held)))
 	r.left = leftValue{}
 }
 
-// An item is the answer for one key of a call on many.
-func (r *reply) items(count int) []reply {
-	items := make([]reply, count)
-	if count == 0 {
-		return items
-	}
-	raw := unsafe.Slice((*C.sj_item)(unsafe.Pointer(unsafe.SliceData(r.value))), count)
-	for i := range raw {
-		items[i] = reply{
-			status: int32(raw[i].status),
-			codec:  uint32(raw[i].codec),
-			lease:  uint64(raw[i].lease),
-			value:  r.value[raw[i].offset : raw[i].offset+raw[i].len],
+// items are the answers for the keys of a call on many, in their order. Each is good until the next.
+func (r *reply) items(count int) iter.Seq2[int, *reply] {
+	return func(yield func(int, *reply) bool) {
+		if count == 0 {
+			return
 		}
-		items[i].grant, items[i].kept = granted(&raw[i].copy)
-		if ref := uint64(raw[i].error_ref); ref != 0 {
-			items[i].err = fetchErrors.get(ref)
+		var item reply
+		all := unsafe.Slice((*C.sj_item)(unsafe.Pointer(unsafe.SliceData(r.value))), count)
+		for i := range all {
+			raw := &all[i]
+			item = reply{
+				status: int32(raw.status),
+				codec:  uint32(raw.codec),
+				lease:  uint64(raw.lease),
+				value:  r.value[raw.offset : raw.offset+raw.len],
+			}
+			item.grant, item.kept = granted(&raw.copy)
+			if ref := uint64(raw.error_ref); ref != 0 {
+				item.err = fetchErrors.get(ref)
+			}
+			if !yield(i, &item) {
+				return
+			}
 		}
 	}
-	return items
 }
 
 // A batch is what the waiter takes from the queue at once.

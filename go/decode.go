@@ -19,6 +19,9 @@ const maxExact = 1<<53 - 1
 
 // decodeInto makes a T of stored bytes. The bytes are not kept.
 func decodeInto[T any](codec uint32, stored []byte) (T, error) {
+	if codec == codecRaw {
+		return rawInto[T](stored)
+	}
 	var value T
 	err := decode(codec, stored, &value)
 	if err != nil {
@@ -28,16 +31,25 @@ func decodeInto[T any](codec uint32, stored []byte) (T, error) {
 	return value, nil
 }
 
-// giveBytes gives bytes away as they are, where dest takes them and nobody else has their memory.
-func (r *reply) giveBytes(dest any) bool {
-	if !r.own || r.codec != codecRaw {
-		return false
+// rawInto is decodeInto for bytes. It is a function of its own, in which the value need not lie on the heap.
+func rawInto[T any](stored []byte) (T, error) {
+	var value T
+	if !giveBytes(&value, ownBytes(stored)) {
+		return value, errUndecodable
 	}
+	return value, nil
+}
+
+// ownBytes is a copy of bytes, which is not nil.
+func ownBytes(stored []byte) []byte { return append(make([]byte, 0, len(stored)), stored...) }
+
+// giveBytes gives bytes away as they are, where dest takes them.
+func giveBytes(dest any, bytes []byte) bool {
 	switch dest := dest.(type) {
 	case *[]byte:
-		*dest = r.value
+		*dest = bytes
 	case *any:
-		*dest = r.value
+		*dest = bytes
 	default:
 		return false
 	}
@@ -46,24 +58,18 @@ func (r *reply) giveBytes(dest any) bool {
 
 // decode makes a value of stored bytes, in dest: a pointer to the zero value of its type.
 func decode(codec uint32, stored []byte, dest any) error {
-	switch dest := dest.(type) {
-	case *[]byte:
-		switch {
-		case codec == codecRaw:
-			*dest = append(make([]byte, 0, len(stored)), stored...)
-		case string(stored) != "null":
+	if codec == codecRaw && giveBytes(dest, ownBytes(stored)) {
+		return nil
+	}
+	if codec != codecJSON {
+		return errUndecodable
+	}
+	if _, isBytes := dest.(*[]byte); isBytes {
+		if string(stored) != "null" {
 			// A base64 text is not what its writer meant by bytes.
 			return errUndecodable
 		}
 		return nil
-	case *any:
-		if codec == codecRaw {
-			*dest = append(make([]byte, 0, len(stored)), stored...)
-			return nil
-		}
-	}
-	if codec != codecJSON {
-		return errUndecodable
 	}
 	if !hasLongNumber(stored) {
 		return json.Unmarshal(stored, dest)

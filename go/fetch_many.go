@@ -76,7 +76,7 @@ func (m *manyLoad[T]) run(ctx context.Context, keys []string) error {
 		case statusWaiting:
 			others.add(call.token+1+uint64(i), keys[i])
 		default:
-			m.settle(keys[i], item, &leads, &refresh, &again)
+			m.settle(keys[i], *item, &leads, &refresh, &again)
 		}
 	}
 	m.refreshBehind(ctx, refresh)

@@ -8,7 +8,7 @@ import (
 // GetMany reads these keys in one go and returns the values of those that have one.
 func GetMany[T any](ctx context.Context, cache *CacheService, keys []string) (map[string]T, error) {
 	values := make(map[string]T, len(keys))
-	asked, err := takeCopies(ctx, cache, unique(keys), values)
+	asked, err := takeCopies(ctx, cache, keys, values)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func GetMany[T any](ctx context.Context, cache *CacheService, keys []string) (ma
 		if item.status != statusHit {
 			continue
 		}
-		value, err := decodeKept[T](cache, asked[i], &item)
+		value, err := decodeKept[T](cache, asked[i], item)
 		if err != nil {
 			capiNoteUndecodable(cache.handle, asked[i])
 			continue
@@ -62,7 +62,11 @@ func (f *flat) add(text string) {
 }
 
 func flatten(keys []string) flat {
-	var f flat
+	size := 0
+	for _, key := range keys {
+		size += len(key)
+	}
+	f := flat{bytes: make([]byte, 0, size), ends: make([]uint64, 0, len(keys))}
 	for _, key := range keys {
 		f.add(key)
 	}
@@ -86,7 +90,7 @@ func (f *flatEntries) add(key string, value encoded) {
 // unique is keys without repetitions, each where it came first.
 func unique(keys []string) []string {
 	seen := make(map[string]struct{}, len(keys))
-	var once []string
+	once := make([]string, 0, len(keys))
 	for _, key := range keys {
 		if _, again := seen[key]; !again {
 			seen[key] = struct{}{}

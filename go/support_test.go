@@ -3,6 +3,7 @@ package scrubjay_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"strconv"
@@ -80,6 +81,27 @@ func (r *redis) kill() {
 		_ = r.command.Process.Kill()
 		_ = r.command.Wait()
 		r.command = nil
+	}
+}
+
+// pause has it take what is sent, and carry out no write, nor what comes behind one on its connection, until unpause.
+func (r *redis) pause(t testing.TB) { r.ask(t, "CLIENT PAUSE 60000 WRITE") }
+
+func (r *redis) unpause(t testing.TB) { r.ask(t, "CLIENT UNPAUSE") }
+
+func (r *redis) ask(t testing.TB, command string) {
+	t.Helper()
+	connection, err := net.Dial("tcp", r.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	answer := make([]byte, 5)
+	if _, err = connection.Write([]byte(command + "\r\n")); err == nil {
+		_, err = io.ReadFull(connection, answer)
+	}
+	if err != nil || string(answer) != "+OK\r\n" {
+		t.Fatal(command, string(answer), err)
 	}
 }
 

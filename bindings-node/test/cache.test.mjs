@@ -263,7 +263,8 @@ describe('errors', () => {
   })
 
   test('everything is declared, and everything declared is there', async () => {
-    const declared = [...readFileSync(path.join(PACKAGE, 'index.d.ts'), 'utf8').matchAll(/^export (?:abstract )?(?:class|function) (\w+)/gm)]
+    const text = ['index.d.ts', 'errors.d.ts'].map((file) => readFileSync(path.join(PACKAGE, file), 'utf8')).join('\n')
+    const declared = [...text.matchAll(/^export (?:abstract )?(?:class|function) (\w+)/gm)]
     const names = declared.map(([, name]) => name).sort()
     assert.deepStrictEqual(Object.keys(scrubjay).sort(), names)
     assert.deepStrictEqual(Object.keys((await import('../lib/index.js')).default).sort(), names)

@@ -108,6 +108,9 @@ export async function redisServer() {
     /** Lets it neither answer nor end, or go on. */
     freeze() { server.kill('SIGSTOP') },
     thaw() { server.kill('SIGCONT') },
+    /** Has it take what is sent, and carry out no write, nor what comes behind one on its connection. */
+    async pause() { await redis.cli('client', 'pause', '60000', 'write') },
+    async unpause() { await redis.cli('client', 'unpause') },
   }
   await redis.start()
   after(() => redis.stop())

@@ -14,10 +14,10 @@ type Cell<T> = std::cell::RefCell<T>;
 /// State that one thread at a time looks at.
 pub(crate) struct Guarded<T>(Cell<T>);
 
+#[cfg(not(Py_GIL_DISABLED))]
 // SAFETY: every access but `try_with` takes a `Python` token, and holds it until the access is over: it does not
 // run Python code and cannot let the GIL go. `try_with` is for the collector, which runs with the GIL held. So no
 // two threads are inside of the cell at once; and one thread cannot be twice, for a `RefCell` refuses that.
-#[cfg(not(Py_GIL_DISABLED))]
 unsafe impl<T: Send> Sync for Guarded<T> {}
 
 impl<T> Guarded<T> {

@@ -58,6 +58,13 @@ class Redis:
             self._process.wait()
             self._process = None
 
+    def pause(self) -> None:
+        """Have it take what is sent, and carry out no write, nor what comes behind one on its connection."""
+        assert self.command("CLIENT", "PAUSE", "60000", "WRITE") == "+OK"
+
+    def unpause(self) -> None:
+        assert self.command("CLIENT", "UNPAUSE") == "+OK"
+
     def command(self, *words: str) -> str:
         """The first line of the answer to a command; empty while the server does not answer."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
@@ -80,6 +87,15 @@ def eventually(condition: Callable[[], bool], within: float = 20) -> None:
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     server = Redis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis that a test may stop."""
+    server = Redis(tmp_path)
     server.start()
     yield server
     server.stop()

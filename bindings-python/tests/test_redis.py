@@ -6,23 +6,12 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import MakeCache, Redis, eventually, free_port
 from scrubjay import CacheService
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis that a test may stop."""
-    server = Redis(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 def test_two_caches_share(redis: Redis) -> None:

@@ -68,7 +68,8 @@ impl CacheService {
     /// Reads the value of a key; `None` when there is none, or what is stored does not decode into `T`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`]. A shared tier that cannot be reached is a miss.
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`], [`ErrorKind::Overloaded`] where too many operations, or bytes of
+    /// them, are on their way to the shared tier. One that cannot be reached is a miss.
     pub async fn get<T: DeserializeOwned>(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Option<T>> {
         let key = key.as_ref();
         match self.ask(|reply| self.tiers().get(key, reply)).await? {
@@ -81,8 +82,9 @@ impl CacheService {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidValue`], [`ErrorKind::InvalidOption`],
-    /// [`ErrorKind::Closed`]. A shared tier that cannot be reached is no error: the receipt is `pending`, and an
-    /// invalidation of the key is retried until it lands.
+    /// [`ErrorKind::Closed`]; [`ErrorKind::Overloaded`] as for [`CacheService::get`]: nothing was stored. A shared tier
+    /// that cannot be reached is no error: the receipt is `pending`, and an invalidation of the key is retried until
+    /// it lands.
     ///
     /// # Cancel safety
     /// Once polled, the write goes on when the future is dropped.
@@ -99,8 +101,8 @@ impl CacheService {
     /// Deletes a key. When this returns, no load that began before can store its value in this process.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`]. A shared tier that cannot be reached is no error: the
-    /// receipt is `pending`.
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`], [`ErrorKind::Overloaded`] as for [`CacheService::get`]: nothing
+    /// was deleted. A shared tier that cannot be reached is no error: the receipt is `pending`.
     pub async fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Receipt> {
         self.write(|reply| self.tiers().delete(key.as_ref(), reply)).await
     }
@@ -121,7 +123,9 @@ impl CacheService {
     /// # Errors
     /// [`Error::Fetch`] with the very error of the fetch, for its waiters too; [`ErrorKind::NotFound`],
     /// [`ErrorKind::FetchTimeout`], [`ErrorKind::RecursiveFetch`] when the fetch asks for a key that waits for
-    /// it, and those of `get` and `set`, before the fetch runs.
+    /// it, and those of `get` and `set`, before the fetch runs; but [`ErrorKind::Overloaded`] only where too many
+    /// callers wait, or too many keys are being loaded. A shared tier with too much to do is as one that cannot
+    /// be reached.
     ///
     /// # Cancel safety
     /// Dropping the future while it waits loses nothing; dropping it while its fetch runs drops the fetch, and
@@ -160,7 +164,6 @@ impl CacheService {
                 }
                 Answer::Lead(lease) => return self.lead(lease, put, fetch).await,
                 Answer::Bypass => return fetch().await.map_err(|error| fetch_error(error.into())),
-                Answer::Failed(error) => return Err(error),
                 answer => return Err(unexpected(&answer)),
             }
         }
@@ -227,17 +230,16 @@ impl CacheService {
 
     /// Makes a call of the tiers and waits for its answer.
     async fn ask(&self, call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<Answer> {
-        let promise = match started(call)? {
-            Ok(answer) => return Ok(answer),
-            Err(promise) => promise,
+        let answer = match started(call)? {
+            Ok(answer) => answer,
+            Err(promise) => pin!(promise).await,
         };
-        Ok(pin!(promise).await)
+        if let Answer::Failed(error) = answer { Err(error) } else { Ok(answer) }
     }
 
     async fn write(&self, call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<Receipt> {
         match self.ask(call).await? {
             Answer::Done(receipt) => Ok(receipt),
-            Answer::Failed(error) => Err(error),
             answer => Err(unexpected(&answer)),
         }
     }

@@ -3,11 +3,14 @@
 //! The hash tag of a Redis key comes first, so that no byte of a user's key can choose its slot; prefixes have no
 //! characters that mean anything in a pattern.
 
+mod names;
 pub mod template;
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+pub(crate) use names::Names;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -44,8 +47,19 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
 /// xxh3-64 of the length of the prefix (u32, little endian), the prefix and the key: the proof in each entry that
 /// it belongs to its key.
 pub(crate) fn hash(prefix: &[u8], key: &[u8]) -> u64 {
+    /// Most keys are short, and setting up a hasher that takes pieces costs more than hashing them.
+    const SHORT: usize = 128;
+    let length = u32::try_from(prefix.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let (before, end) = (length.len() + prefix.len(), length.len() + prefix.len() + key.len());
+    let mut room = [0; SHORT];
+    if let Some(whole) = room.get_mut(..end) {
+        whole[..length.len()].copy_from_slice(&length);
+        whole[length.len()..before].copy_from_slice(prefix);
+        whole[before..].copy_from_slice(key);
+        return xxh3_64(whole);
+    }
     let mut hasher = Xxh3::new();
-    hasher.update(&u32::try_from(prefix.len()).unwrap_or(u32::MAX).to_le_bytes());
+    hasher.update(&length);
     hasher.update(prefix);
     hasher.update(key);
     hasher.digest()
@@ -68,6 +82,11 @@ impl Layout {
     /// Where the entry of `key` is stored: `sj:{prefix.0}:e:key`.
     pub fn entry(&self, key: &[u8]) -> Vec<u8> {
         [&self.entries[..], key].concat()
+    }
+
+    /// Where the entries of many keys are stored.
+    pub fn names<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Names {
+        Names::new(&self.entries, keys)
     }
 
     /// How many bytes stand before the key in the name of an entry.

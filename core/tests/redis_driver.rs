@@ -189,12 +189,15 @@ fn an_outage_is_the_same_under_a_waiter() {
     assert!(begun.elapsed() < Duration::from_secs(10), "the breaker opens");
     assert!(cache.stats().l2_errors > 0);
     server.restart();
-    let deadline = Instant::now() + DEADLINE;
-    loop {
+    it_connects_again(|| {
         fill_one(&cache, &queue);
-        if is_value(&read(), 0) {
-            break;
-        }
+        is_value(&read(), 0)
+    });
+}
+
+fn it_connects_again(reads: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !reads() {
         assert!(Instant::now() < deadline, "it connects again");
     }
 }
@@ -225,10 +228,7 @@ fn a_server_that_says_nothing_is_late_under_a_waiter_too() {
     // Two of those end the connection; the next one is good.
     assert!(matches!(read(), Answer::Miss));
     proxy.forward();
-    let deadline = Instant::now() + DEADLINE;
-    while !is_value(&read(), 0) {
-        assert!(Instant::now() < deadline, "it connects again");
-    }
+    it_connects_again(|| is_value(&read(), 0));
 }
 
 #[test]
@@ -294,4 +294,19 @@ fn what_is_cancelled_gets_no_answer_and_nothing_else_is_lost() {
     let misses = answers.values().filter(|answer| matches!(answer, Answer::Miss)).count();
     assert_eq!(misses, 0, "{:?}", cache.stats());
     assert!(answers.iter().all(|(token, answer)| is_value(answer, *token % 10)), "no other key's value");
+}
+
+#[test]
+fn a_token_used_again_gets_the_answer_of_its_own_call() {
+    let server = Server::start();
+    let cache = open(&server.url(), "shop");
+    fill(&cache, 2);
+    let queue = Queue::driving();
+    server.freeze();
+    assert!(matches!(cache.get(b"key:0", &queue, 1), Ok(Step::Pending)));
+    assert!(queue.cancel(1));
+    assert!(matches!(cache.get(b"key:1", &queue, 1), Ok(Step::Pending)));
+    server.thaw();
+    assert!(is_value(&collect(&queue, 1)[&1], 1), "not that of the call before");
+    assert_eq!(queue.outstanding(), 0);
 }

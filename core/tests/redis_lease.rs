@@ -46,7 +46,9 @@ fn slow_fetch(
 async fn reads_and_writes_take_as_many_round_trips_as_they_must() {
     let server = Server::start();
     let (cache, other) = (open(&server.url(), "shop"), open(&server.url(), "shop"));
+    // A connection begins with commands of its own.
     cache.set("warm", "up", 60).await.unwrap();
+    assert!(other.get::<String>("warm").await.unwrap().is_some());
 
     let before = round_trips(&server);
     cache.set("k", "v", 60).await.unwrap();

@@ -256,29 +256,6 @@ async fn a_replica_takes_no_writes_and_its_promotion_is_noticed() {
 }
 
 #[tokio::test]
-async fn too_many_operations_are_turned_away() {
-    let server = Server::start();
-    server.freeze();
-    let patient = builder(&server.url(), "shop").l2_timeout(Duration::from_secs(60)).build().unwrap();
-    let calls: Vec<_> = (0..10_050)
-        .map(|n| {
-            let cache = patient.clone();
-            tokio::spawn(async move { cache.get::<String>(&format!("k{n}")).await })
-        })
-        .collect();
-    eventually("fifty too many", async || patient.stats().l2_errors == 50).await;
-    assert_eq!(patient.stats().breaker_state, BreakerState::Closed, "that is no failure of the server");
-    assert!(patient.set("k", "v", 60).await.unwrap().pending);
-    server.thaw();
-    for call in calls {
-        assert_eq!(call.await.unwrap().unwrap(), None);
-    }
-    assert_eq!(patient.stats().l2_errors, 51);
-    eventually("it lands", async || patient.stats().pending == 0).await;
-    assert!(!patient.set("k", "v", 60).await.unwrap().pending);
-}
-
-#[tokio::test]
 async fn closing_reports_what_did_not_land() {
     let mut server = Server::start();
     let cache = open(&server.url(), "shop");

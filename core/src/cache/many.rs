@@ -61,7 +61,7 @@ impl CacheService {
     /// Reads many keys in one round trip: a map of those that have a value.
     ///
     /// # Errors
-    /// Those of [`CacheService::get`].
+    /// Those of [`CacheService::get`]; [`ErrorKind::Overloaded`] also where the values are more than 64 MiB together.
     pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Result<HashMap<String, T>> {
         let names: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
         let Answer::Many(answers) = self.ask(|reply| self.tiers().get_many(&names, reply)).await? else {

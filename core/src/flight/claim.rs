@@ -89,9 +89,15 @@ impl Tiers {
         }
         let keys: Vec<(&[u8], Token, bool)> =
             wishes.iter().map(|wish| (&*wish.flight.key, wish.token, wish.force)).collect();
+        let bytes = keys.iter().map(|(key, _, _)| key.len()).sum();
         let names = shared.claims(keys);
         let mut open = Wishes { tiers: self.handle(), wishes };
-        shared.acquire(names, self.lease_time.get(), until, move |answers| open.answer(answers))
+        let Ok(slot) = shared.admit("get_or_fetch", bytes) else {
+            // As where it cannot be reached; from a task, since the answers may lead into whoever called.
+            process().runtime().spawn(async move { drop(open) });
+            return Kick::NONE;
+        };
+        shared.acquire(slot.until(until), names, self.lease_time.get(), move |answers| open.answer(answers))
     }
 
     fn claimed(&self, mut wish: Wish, answer: Result<Acquired>, server_now: u64) {

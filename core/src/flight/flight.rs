@@ -68,6 +68,33 @@ pub(crate) struct Waiter {
     pub blocking: bool,
 }
 
+/// When a fetch is too slow, in milliseconds after its begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// Waiters get the stale value, if there is one.
+    pub soft: Option<u64>,
+    /// The key is free again, and waiters get an error.
+    pub hard: u64,
+}
+
+/// A flight that has ended, on its way to its waiters.
+pub(crate) struct Ended<S> {
+    pub waiters: VecDeque<Waiter>,
+    pub stale: Option<S>,
+    pub put: Put,
+    /// What it brought may not be stored.
+    pub void: bool,
+    /// The lease in the shared tier.
+    pub grip: Option<Grip>,
+    /// When the fetch began, in ms of the clock, and how long it took.
+    pub started: u64,
+    pub took: u64,
+    /// As of [`Table::ticket`], taken at its end.
+    pub ticket: u64,
+    /// The next flight that may lead, now that a permit is free.
+    pub(super) next: Option<Arc<Flight<S>>>,
+}
+
 impl<S> Flight<S> {
     pub fn new(key: &[u8], stale: Option<S>, alive: &Arc<AtomicU64>) -> Self {
         Flight {

@@ -70,7 +70,12 @@ impl Drop for Grip {
             return;
         }
         // Locks may be held here.
-        process().runtime().spawn(async move { held.tier.release(held.name.clone(), token).go() });
+        process().runtime().spawn(async move {
+            // Where there is too much to do it ends by itself.
+            if let Ok(slot) = held.tier.admit("get_or_fetch", held.name.len()) {
+                held.tier.release(slot, held.name.clone(), token).go();
+            }
+        });
     }
 }
 
@@ -81,8 +86,10 @@ impl Held {
         if self.state.load(Ordering::Acquire) != HELD {
             return false;
         }
+        // Where there is too much to do: the next time.
+        let Ok(slot) = self.tier.admit("get_or_fetch", self.name.len()) else { return true };
         let me = self.clone();
-        let kick = self.tier.extend(self.name.clone(), token, lease, move |kept| {
+        let kick = self.tier.extend(slot, self.name.clone(), token, lease, move |kept| {
             if matches!(kept, Ok(false)) {
                 // A fill that has begun will be refused by the server.
                 let _ = me.state.compare_exchange(HELD, LOST, Ordering::AcqRel, Ordering::Acquire);

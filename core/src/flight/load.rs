@@ -12,7 +12,9 @@ use super::table::{Ended, Flight, Join, Joining, Put, Waiter};
 use super::tiers::{REFRESH_LOADS, Tiers, waiter};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
+use crate::host::{
+    Answer, ErrorRef, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value, process,
+};
 use crate::key;
 use crate::options::Ttl;
 use crate::wire::Kick;
@@ -179,18 +181,23 @@ impl Tiers {
         let (now, until) = (self.clock.now_ms(), shared.budget());
         // Whatever happens in between, no flight is left without an end.
         let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
+        let Ok(slot) = shared.admit("get_or_fetch", flights.iter().map(|flight| flight.key.len()).sum()) else {
+            // As where it cannot be reached; from a task, since the answers may lead into whoever called.
+            process().runtime().spawn(async move { drop(open) });
+            return;
+        };
         if let [flight] = &flights[..] {
-            let kick = shared.load(&flight.key, move |named, read| {
+            let kick = shared.load(slot, &flight.key, move |named, read| {
                 let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
                 let wish = open.tiers.probed(flight, shared.loaded(named.key(), read, now));
                 open.tiers.claim(wish.into_iter().collect(), Some(until)).go();
             });
             return reply.go(kick);
         }
-        let keys = flights.iter().map(|flight| &*flight.key);
-        let kick = shared.load_many(keys, move |read| {
+        let names = shared.names(flights.iter().map(|flight| &*flight.key));
+        let kick = shared.load_many(slot, names, move |names, read| {
             let Some(shared) = &open.tiers.shared else { return };
-            let mut loaded = shared.loaded_many(open.flights.iter().map(|flight| &*flight.key), read, now);
+            let mut loaded: Vec<Loaded> = shared.loaded_many(&names, read, now).collect();
             let mut wishes = Vec::new();
             while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
                 // A batch that waited for another process would keep what it leads itself from those that wait for it.
@@ -217,7 +224,8 @@ impl Tiers {
                 self.table.probed(&flight, None, false);
                 return None;
             }
-            Loaded::Unreachable => {
+            // Not an error here: whoever leads loads from the source, where the bulkhead lets only so many through.
+            Loaded::Unreachable | Loaded::Refused(_) => {
                 self.counters.misses.add(1);
                 self.table.probed(&flight, None, true);
                 return None;
@@ -334,13 +342,18 @@ impl Tiers {
             self.remember(key, &record);
             return Kick::NONE;
         };
+        let Ok(slot) = shared.admit("get_or_fetch", key.len() + record.bytes.len()) else {
+            // Memory has it for as long as it was surely current.
+            self.remember(key, &record);
+            return Kick::NONE;
+        };
         let Some(taken) = grip.take() else { return Kick::NONE };
         self.remember(key, &record);
         let (me, ticket, sent) = (self.handle(), ended.ticket, self.clock.now_ms());
         let (table, named) = (self.table.clone(), key.to_vec());
         let wanted = move || table.ticket(&named) == ticket;
         let (named, stored) = (key.to_vec(), record.clone());
-        shared.fill(taken, named.clone(), stored, &self.clock, wanted, move |filled| match filled {
+        shared.fill(slot, taken, named.clone(), stored, &self.clock, wanted, move |filled| match filled {
             // The lease was still ours, so nothing was written until then.
             Ok(true) => {
                 record.fresh_until = capped(record.expires, sent, me.options.max_staleness);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::record::Record;
-use super::shared::Loaded;
+use super::shared::{Loaded, Shared};
 use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, Payload, Step};
 use crate::key;
 use crate::memory::Copy;
+use crate::redis::Slot;
 
 impl Tiers {
     /// What memory can answer now, alone.
@@ -29,12 +30,13 @@ impl Tiers {
             self.counters.hits_l1.add(1);
             return Ok(Step::Ready(self.plain(&record, copy)));
         }
-        if self.shared.is_none() {
+        let Some(shared) = &self.shared else {
             self.counters.misses.add(1);
             return Ok(Step::Ready(Answer::Miss));
-        }
+        };
+        let slot = shared.admit("get", key.len())?;
         let sink = reply.sink("get", None)?;
-        self.read_one(key, sink, reply);
+        self.read_one(shared, slot, key, sink, reply);
         Ok(Step::Pending)
     }
 
@@ -42,42 +44,53 @@ impl Tiers {
     pub fn get_many(&self, keys: &[&[u8]], reply: &dyn Reply) -> Result<Step> {
         self.check_open("get_many")?;
         keys.iter().try_for_each(|key| key::check(key, "get_many"))?;
-        let mut answers: Vec<Option<Answer>> = Vec::with_capacity(keys.len());
+        let mut answers: Vec<Answer> = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            let found = self.fresh_to_copy(key);
-            if found.is_some() {
+            answers.push(if let Some((record, copy)) = self.fresh_to_copy(key) {
                 self.counters.hits_l1.add(1);
+                self.plain(&record, copy)
             } else {
-                missing.push((index, key.to_vec()));
-            }
-            answers.push(found.map(|(record, copy)| self.plain(&record, copy)));
+                missing.push(index);
+                Answer::Miss
+            });
         }
-        if missing.is_empty() || self.shared.is_none() {
+        let Some(shared) = self.shared.as_ref().filter(|_| !missing.is_empty()) else {
             self.counters.misses.add(missing.len() as u64);
-            let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
             return Ok(Step::Ready(Answer::Many(answers)));
-        }
+        };
+        let slot = shared.admit("get_many", missing.iter().map(|index| keys[*index].len()).sum())?;
         let sink = reply.sink("get_many", None)?;
-        let (indices, missing): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-        self.read_many(missing, reply, move |read| {
-            for (index, answer) in indices.into_iter().zip(read) {
-                answers[index] = Some(answer);
+        let me = self.handle();
+        let now = self.clock.now_ms();
+        let tickets = self.tickets(missing.iter().map(|index| keys[*index]));
+        let names = shared.names(missing.iter().map(|index| keys[*index]));
+        let kick = shared.load_many(slot, names, move |names, read| {
+            let Some(shared) = &me.shared else { return };
+            for (asked, loaded) in shared.loaded_many(&names, read, now).enumerate() {
+                let ticket = tickets.get(asked).copied();
+                match me.keep_loaded(names.key(asked), ticket, loaded) {
+                    // One request, one refusal: that of the call.
+                    refusal @ Answer::Failed(_) => {
+                        drop(sink.finish(refusal));
+                        return;
+                    }
+                    answer => answers[missing[asked]] = answer,
+                }
             }
-            let answers = answers.into_iter().map(|answer| answer.unwrap_or(Answer::Miss)).collect();
             drop(sink.finish(Answer::Many(answers)));
         });
+        reply.go(kick);
         Ok(Step::Pending)
     }
 
     /// Reads a key in the shared tier, and keeps what it finds in memory.
-    fn read_one(&self, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
-        let Some(shared) = &self.shared else { return };
+    fn read_one(&self, shared: &Shared, slot: Slot, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
         let me = self.handle();
         let now = self.clock.now_ms();
         // Taken before the read: a write in between voids it, and what was read is not kept.
-        let ticket = self.table.ticket(key);
-        let kick = shared.load(key, move |named, read| {
+        let ticket = self.memory.as_ref().map(|_| self.table.ticket(key));
+        let kick = shared.load(slot, key, move |named, read| {
             let Some(shared) = &me.shared else { return };
             let loaded = shared.loaded(named.key(), read, now);
             drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
@@ -85,26 +98,20 @@ impl Tiers {
         reply.go(kick);
     }
 
-    /// Reads many keys.
-    fn read_many(&self, keys: Vec<Vec<u8>>, reply: &dyn Reply, done: impl FnOnce(Vec<Answer>) + Send + 'static) {
-        let Some(shared) = &self.shared else { return };
-        let me = self.handle();
-        let now = self.clock.now_ms();
-        let tickets: Vec<u64> = keys.iter().map(|key| self.table.ticket(key)).collect();
-        let names = keys.clone();
-        let kick = shared.load_many(names.iter().map(Vec::as_slice), move |read| {
-            let Some(shared) = &me.shared else { return };
-            let loaded = shared.loaded_many(keys.iter().map(Vec::as_slice), read, now);
-            let found = loaded.into_iter().zip(&keys).zip(tickets);
-            done(found.map(|((loaded, key), ticket)| me.keep_loaded(key, ticket, loaded)).collect());
-        });
-        reply.go(kick);
+    /// A ticket for each key, taken before its read: see [`Tiers::read_one`]. None where there is no memory to store into.
+    fn tickets<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<u64> {
+        match self.memory {
+            Some(_) => keys.map(|key| self.table.ticket(key)).collect(),
+            None => Vec::new(),
+        }
     }
 
-    fn keep_loaded(&self, key: &[u8], ticket: u64, loaded: Loaded) -> Answer {
+    fn keep_loaded(&self, key: &[u8], ticket: Option<u64>, loaded: Loaded) -> Answer {
         match loaded {
             Loaded::Fresh(record) => {
-                self.table.store(key, ticket, || self.remember(key, &record));
+                if let Some(ticket) = ticket {
+                    self.table.store(key, ticket, || self.remember(key, &record));
+                }
                 self.counters.hits_l2.add(1);
                 self.plain(&record, None)
             }
@@ -112,6 +119,7 @@ impl Tiers {
                 self.counters.misses.add(1);
                 Answer::Miss
             }
+            Loaded::Refused(error) => Answer::Failed(error),
         }
     }
 

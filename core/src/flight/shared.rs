@@ -11,10 +11,10 @@ use super::record::{MAX_DEPTH, Record, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, State, Unreadable};
-use crate::error::Result;
-use crate::key::Layout;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Layout, Names};
 use crate::options::Options;
-use crate::redis::{Acquired, Address, Claim, Read, Settings, Tier, TlsAndAuth, Token};
+use crate::redis::{Acquired, Address, Claim, Read, Settings, Slot, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
@@ -32,6 +32,8 @@ pub(crate) enum Loaded {
     Foreign,
     /// It could not be asked.
     Unreachable,
+    /// It was not asked, or what it says is more than this process takes at once: `Overloaded`.
+    Refused(Error),
 }
 
 /// A key, as it stands in the name of its entry.
@@ -98,28 +100,41 @@ impl Shared {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Lets an operation in that sends so many bytes of keys and values.
+    ///
+    /// # Errors
+    /// `Overloaded`: too many operations or bytes are in flight. Nothing has been done.
+    pub fn admit(&self, operation: &'static str, bytes: usize) -> Result<Slot> {
+        self.used.store(true, Ordering::Release);
+        self.tier.admit(operation, bytes).inspect_err(|_| self.counters.l2_errors.add(1))
+    }
+
     /// Reads a key in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it
     /// is called once, with no lock held, and what was asked for first leaves first. What is returned is to be done
     /// when the caller holds no lock.
     pub fn load(
         &self,
+        slot: Slot,
         key: &[u8],
         done: impl FnOnce(Named, Result<Read<Option<Bytes>>>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
         let at = self.layout.before_key();
-        self.tier.get(self.layout.entry(key), move |name, read| done(Named { name, at }, read))
+        self.tier.get(slot, self.layout.entry(key), move |name, read| done(Named { name, at }, read))
     }
 
     /// Reads many keys in one round trip: as [`Shared::load`].
-    pub fn load_many<'a>(
+    pub fn load_many(
         &self,
-        keys: impl IntoIterator<Item = &'a [u8]>,
-        done: impl FnOnce(Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
+        slot: Slot,
+        names: Names,
+        done: impl FnOnce(Names, Result<Read<Vec<Option<Bytes>>>>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
-        let names = keys.into_iter().map(|key| self.layout.entry(key)).collect();
-        self.tier.get_many(names, |_, read| done(read))
+        self.tier.get_many(slot, names, done)
+    }
+
+    /// The names of the entries of `keys`.
+    pub fn names<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Names {
+        self.layout.names(keys)
     }
 
     /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
@@ -127,30 +142,35 @@ impl Shared {
     pub fn loaded(&self, key: &[u8], read: Result<Read<Option<Bytes>>>, now: u64) -> Loaded {
         match read {
             Ok(Read { found, server_now }) => self.found(key, found, server_now, now),
-            Err(_) => {
+            Err(error) => {
                 self.counters.l2_errors.add(1);
-                Loaded::Unreachable
+                of_failure(&error)
             }
         }
     }
 
     /// What a read of many keys came to: see [`Shared::loaded`].
     pub fn loaded_many<'a>(
-        &self,
-        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        &'a self,
+        names: &'a Names,
         read: Result<Read<Vec<Option<Bytes>>>>,
         now: u64,
-    ) -> Vec<Loaded> {
-        match read {
-            // One value for each key, or there is no telling whose they are.
-            Ok(Read { found, server_now }) if found.len() == keys.len() => {
-                found.into_iter().zip(keys).map(|(found, key)| self.found(key, found, server_now, now)).collect()
-            }
-            _ => {
-                self.counters.l2_errors.add(1);
-                keys.map(|_| Loaded::Unreachable).collect()
-            }
+    ) -> impl Iterator<Item = Loaded> + 'a {
+        // One value for each key, or there is no telling whose they are.
+        let read = read.map(|read| (read.found.len() == names.len()).then_some(read));
+        if !matches!(read, Ok(Some(_))) {
+            self.counters.l2_errors.add(1);
         }
+        let (mut found, server_now, failure) = match read {
+            Ok(Some(Read { found, server_now })) => (found.into_iter(), server_now, None),
+            Ok(None) => (Vec::new().into_iter(), 0, None),
+            Err(error) => (Vec::new().into_iter(), 0, Some(error)),
+        };
+        (0..names.len()).map(move |index| match (found.next(), &failure) {
+            (Some(found), _) => self.found(names.key(index), found, server_now, now),
+            (None, Some(error)) => of_failure(error),
+            (None, None) => Loaded::Unreachable,
+        })
     }
 
     /// What was found under `key`: see [`Shared::loaded`].
@@ -226,16 +246,15 @@ impl Shared {
         self.tier.budget()
     }
 
-    /// Asks for leases in one round trip, which ends at `until` where a look went before.
+    /// Asks for leases in one round trip, within the time of `slot`.
     pub fn acquire(
         &self,
+        slot: Slot,
         claims: Vec<Claim>,
         lease: Duration,
-        until: Option<u64>,
         done: impl FnOnce(Result<Read<Vec<Result<Acquired>>>>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
-        self.tier.acquire_many(claims, lease, until, done)
+        self.tier.acquire_many(slot, claims, lease, done)
     }
 
     /// The lease of `key` that was asked for at `since`.
@@ -247,6 +266,7 @@ impl Shared {
     /// if it is still `wanted`.
     pub fn fill(
         &self,
+        slot: Slot,
         Taken { name, token }: Taken,
         key: Vec<u8>,
         record: Record,
@@ -266,13 +286,13 @@ impl Shared {
             done(stored);
         };
         match token {
-            Some(token) => self.tier.fill(token, move |server_now| entry(server_now, token), done),
+            Some(token) => self.tier.fill(slot, token, move |server_now| entry(server_now, token), done),
             None => {
                 let entries = move |server_now, waited: bool| match !waited || wanted() {
                     true => vec![entry(server_now, Token::default())],
                     false => Vec::new(),
                 };
-                self.tier.put_many(entries, || false, move |stored| done(stored.map(|_| true)))
+                self.tier.put_many(slot, entries, || false, move |stored| done(stored.map(|_| true)))
             }
         }
     }
@@ -281,12 +301,12 @@ impl Shared {
     /// scripts any more gets them if `is_last` says that nothing was written since.
     pub fn store(
         &self,
+        slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
         clock: &Clock,
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<u64>) + Send + 'static,
     ) -> Kick {
-        self.used.store(true, Ordering::Release);
         let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, _: bool| {
             let entry = |(key, record): (Vec<u8>, Record)| {
@@ -296,7 +316,7 @@ impl Shared {
             records.into_iter().map(entry).collect()
         };
         let counters = self.counters.clone();
-        self.tier.put_many(entries, is_last, move |stored| {
+        self.tier.put_many(slot, entries, is_last, move |stored| {
             if stored.is_err() {
                 counters.l2_errors.add(1);
             }
@@ -306,11 +326,15 @@ impl Shared {
 
     /// Invalidates keys in one round trip: `done` gets the number of that. Where it fails they are queued and retried
     /// until they land; then `done` gets none.
-    pub fn invalidate(&self, keys: &[Vec<u8>], done: impl FnOnce(Option<u64>) + Send + 'static) -> Kick {
-        self.used.store(true, Ordering::Release);
+    pub fn invalidate(
+        &self,
+        slot: Slot,
+        keys: &[Vec<u8>],
+        done: impl FnOnce(Option<u64>) + Send + 'static,
+    ) -> Kick {
         let names = keys.iter().map(|key| self.layout.entry(key)).collect();
         let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        self.tier.invalidate_many(names, move |names, invalidated| {
+        self.tier.invalidate_many(slot, names, move |names, invalidated| {
             if invalidated.is_err() {
                 counters.l2_errors.add(1);
                 names.into_iter().for_each(|name| tier.queue_invalidation(name));
@@ -381,6 +405,13 @@ fn entry_of(
         ..Entry::default()
     };
     (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
+}
+
+fn of_failure(error: &Error) -> Loaded {
+    match error.kind() {
+        ErrorKind::Overloaded => Loaded::Refused(error.clone()),
+        _ => Loaded::Unreachable,
+    }
 }
 
 /// Whether a reader in any language can take the payload: depth and syntax are checked here, before bytes from

@@ -1,7 +1,7 @@
 //! Where an answer goes.
 
 use crate::error::Result;
-use crate::host::{Answer, Queue};
+use crate::host::{Answer, Opened, Queue};
 use crate::sync::{Arc, Mutex, lock};
 use crate::wire::Kick;
 
@@ -36,8 +36,8 @@ pub(crate) struct QueueReply<'a> {
 impl Reply for QueueReply<'_> {
     fn sink(&self, operation: &'static str, index: Option<usize>) -> Result<Arc<dyn Sink>> {
         let token = self.token.wrapping_add(index.map_or(0, |index| index as u64 + 1));
-        self.queue.open(operation, token)?;
-        Ok(Arc::new(QueueSink { queue: self.queue.clone(), token }))
+        let opened = self.queue.open(operation, token)?;
+        Ok(Arc::new(QueueSink { queue: self.queue.clone(), opened }))
     }
 
     fn go(&self, kick: Kick) {
@@ -48,20 +48,20 @@ impl Reply for QueueReply<'_> {
 /// A caller that gets its answer through a completion queue.
 struct QueueSink {
     queue: Arc<Queue>,
-    token: u64,
+    opened: Opened,
 }
 
 impl Sink for QueueSink {
     fn finish(&self, answer: Answer) -> std::result::Result<(), Answer> {
-        self.queue.complete(self.token, answer)
+        self.queue.complete(self.opened, answer)
     }
 
     fn is_live(&self) -> bool {
-        self.queue.is_open(self.token)
+        self.queue.is_open(self.opened)
     }
 
     fn withdraw(&self) {
-        self.queue.withdraw(self.token);
+        self.queue.withdraw(self.opened);
     }
 }
 

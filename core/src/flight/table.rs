@@ -27,7 +27,7 @@ use std::hash::BuildHasher;
 
 use super::bulkhead::Bulkhead;
 use super::cycle::WaitGraph;
-pub(crate) use super::flight::{Flight, Put, Waiter};
+pub(crate) use super::flight::{Ended, Flight, Put, Timeouts, Waiter};
 use super::flight::{FlightState, deliver_all, next_live, take_blocked};
 use super::grip::Grip;
 pub(crate) use super::joining::{Join, Joining};
@@ -41,6 +41,8 @@ use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 const SHARDS: usize = 64;
 /// More callers than this waiting for one key are refused.
 const MAX_WAITERS: usize = 100_000;
+/// More keys than this loaded at once, those that wait for the bulkhead included, are refused.
+const MAX_FLIGHTS: u64 = 100_000;
 
 /// The loads of one cache in this process. `S` is what is kept of a stale value.
 pub(crate) struct Table<S> {
@@ -79,39 +81,12 @@ struct Given<S> {
     soft: Option<u64>,
 }
 
-/// When a fetch is too slow, in milliseconds after its begin.
-#[derive(Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// Waiters get the stale value, if there is one.
-    pub soft: Option<u64>,
-    /// The key is free again, and waiters get an error.
-    pub hard: u64,
-}
-
 /// What became of a flight that refreshes a value, once its lease was won.
 pub(crate) enum Ahead<S> {
     /// This waiter leads.
     Lead { waiter: Waiter, lease: Lease, fresh: S },
     /// Nobody refreshes it now.
     Ended { waiters: VecDeque<Waiter>, fresh: Option<S> },
-}
-
-/// A flight that has ended, on its way to its waiters.
-pub(crate) struct Ended<S> {
-    pub waiters: VecDeque<Waiter>,
-    pub stale: Option<S>,
-    pub put: Put,
-    /// What it brought may not be stored.
-    pub void: bool,
-    /// The lease in the shared tier.
-    pub grip: Option<Grip>,
-    /// When the fetch began, in ms of the clock, and how long it took.
-    pub started: u64,
-    pub took: u64,
-    /// As of [`Table::ticket`], taken at its end.
-    pub ticket: u64,
-    /// The next flight that may lead, now that a permit is free.
-    next: Option<Arc<Flight<S>>>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Table<S> {
@@ -150,6 +125,10 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
                 // Between the caller's look into memory and this lock, a flight may have ended and stored.
                 if let Some(found) = recheck() {
                     return Ok(Join::Found(found));
+                }
+                if self.alive.load(Ordering::Relaxed) >= MAX_FLIGHTS {
+                    let message = format!("more than {MAX_FLIGHTS} keys are being loaded");
+                    return Err(Error::new(ErrorKind::Overloaded, "get_or_fetch", message));
                 }
                 entry.insert(Arc::new(Flight::new(key, stale, &self.alive))).clone()
             }

@@ -4,6 +4,8 @@
 //! and the work on the shared tier is begun, so that two writes of a key reach both tiers in one order. When
 //! the shared tier has acknowledged a delete, the flight is voided and memory is cleared once more: a read that
 //! began in between may have brought the old value back.
+//!
+//! Before all that the shared tier lets the write in, or refuses it: then nothing has happened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value, process};
 use crate::key;
+use crate::redis::Slot;
 use crate::wire::Kick;
 
 impl Tiers {
@@ -28,10 +31,11 @@ impl Tiers {
             self.table.write(key, || self.remember(key, &record));
             return Ok(done(false));
         };
+        let slot = shared.admit("set", key.len() + record.bytes.len())?;
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
             self.remember(key, &record);
-            self.store_shared(shared, vec![(key.to_vec(), record)], vec![ticket], sink)
+            self.store_shared(shared, slot, vec![(key.to_vec(), record)], vec![ticket], sink)
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -45,21 +49,25 @@ impl Tiers {
             key::check(key, "set_many")?;
             records.push((key.to_vec(), self.record("set_many", value, o)?));
         }
-        let write = |(key, record): &(Vec<u8>, Record)| {
-            self.table.write_with_ticket(key, |ticket| {
-                self.remember(key, record);
-                ticket
-            })
+        let remember = || {
+            let write = |(key, record): &(Vec<u8>, Record)| {
+                self.table.write_with_ticket(key, |ticket| {
+                    self.remember(key, record);
+                    ticket
+                })
+            };
+            records.iter().map(write).collect::<Vec<u64>>()
         };
-        let tickets = records.iter().map(write).collect();
-        match &self.shared {
-            Some(shared) if !records.is_empty() => {
-                let sink = reply.sink("set_many", None)?;
-                reply.go(self.store_shared(shared, records, tickets, sink));
-                Ok(Step::Pending)
-            }
-            _ => Ok(done(false)),
-        }
+        let Some(shared) = self.shared.as_ref().filter(|_| !records.is_empty()) else {
+            remember();
+            return Ok(done(false));
+        };
+        let bytes = records.iter().map(|(key, record)| key.len() + record.bytes.len()).sum();
+        let slot = shared.admit("set_many", bytes)?;
+        let sink = reply.sink("set_many", None)?;
+        let tickets = remember();
+        reply.go(self.store_shared(shared, slot, records, tickets, sink));
+        Ok(Step::Pending)
     }
 
     /// Deletes one key: `Done`.
@@ -75,17 +83,20 @@ impl Tiers {
     fn delete_all(&self, operation: &'static str, keys: &[&[u8]], reply: &dyn Reply) -> Result<Step> {
         self.check_open(operation)?;
         keys.iter().try_for_each(|key| key::check(key, operation))?;
-        self.counters.invalidations.add(keys.len() as u64);
+        let count = keys.len() as u64;
         let Some(shared) = self.shared.as_ref().filter(|_| !keys.is_empty()) else {
+            self.counters.invalidations.add(count);
             keys.iter().for_each(|key| self.drop_locally(key));
             return Ok(done(false));
         };
+        let slot = shared.admit(operation, keys.iter().map(|key| key.len()).sum())?;
         let sink = reply.sink(operation, None)?;
+        self.counters.invalidations.add(count);
         let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
         keys.iter().for_each(|key| self.drop_locally(key));
         let me = self.handle();
         let names = owned.clone();
-        let kick = shared.invalidate(&names, move |sequence| {
+        let kick = shared.invalidate(slot, &names, move |sequence| {
             owned.iter().for_each(|key| me.drop_locally(key));
             drop(sink.finish(Answer::Done(receipt_of(sequence))));
         });
@@ -121,6 +132,7 @@ impl Tiers {
     fn store_shared(
         &self,
         shared: &Shared,
+        slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
         tickets: Vec<u64>,
         sink: Arc<dyn Sink>,
@@ -129,7 +141,7 @@ impl Tiers {
         let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
         let (table, named) = (self.table.clone(), keys.clone());
         let is_last = move || named.iter().zip(&tickets).all(|(key, ticket)| table.ticket(key) == *ticket);
-        shared.store(records, &self.clock, is_last, move |stored| {
+        shared.store(slot, records, &self.clock, is_last, move |stored| {
             if stored.is_err()
                 && let Some(shared) = &me.shared
             {

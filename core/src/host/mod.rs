@@ -37,6 +37,7 @@ pub use error_ref::{ErrorRef, take_released_errors};
 pub use process::{fork_generation, shutdown};
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use queue::Mutant;
+pub(crate) use queue::Opened;
 pub use queue::Queue;
 
 pub use crate::flight::Lease;

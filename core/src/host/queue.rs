@@ -2,13 +2,16 @@
 //!
 //! A token is *open* from the call that takes it until its completion is pushed, then *done* until the host
 //! drains it. Each transition happens under one lock, so a token is completed exactly once, or never after
-//! `cancel` has returned. No wake, and no drop of an answer, happens under that lock.
+//! `cancel` has returned. A host may use the token again then, while the call that it took back is still on its way
+//! somewhere: each opening has a number, and the answer to an earlier one is no answer to this.
+//! No wake, and no drop of an answer, happens under the lock.
 //!
 //! The lost wake to avoid: a drainer that clears the signal *after* it saw the queue empty could clear the
 //! signal of a push that came in between. The signal is therefore cleared first, and `woken` goes back to
 //! false in the same critical section that finds the queue empty.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
 #[cfg(not(feature = "shuttle"))]
@@ -51,9 +54,18 @@ pub(crate) enum Mutant {
     CompletionAfterCancel,
 }
 
+/// One opening of a token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    token: u64,
+    number: u64,
+}
+
 #[derive(Default)]
 struct State {
-    open: HashSet<u64, foldhash::fast::RandomState>,
+    /// Tokens, and the number of the opening of each.
+    open: HashMap<u64, u64, foldhash::fast::RandomState>,
+    openings: u64,
     done: VecDeque<Completion>,
     /// A wake was sent that no drain has answered by emptying the queue.
     woken: bool,
@@ -216,7 +228,7 @@ impl Queue {
             let mut state = lock(&self.state);
             let position = state.done.iter().position(|completion| completion.token == token);
             undelivered = position.and_then(|index| state.done.remove(index));
-            state.open.remove(&token) || undelivered.is_some()
+            state.open.remove(&token).is_some() || undelivered.is_some()
         };
         // A lead inside runs into the flight table when it is dropped: never under our lock.
         drop(undelivered);
@@ -249,7 +261,7 @@ impl Queue {
     }
 
     /// Opens `token`, so that a completion for it can be pushed.
-    pub(crate) fn open(&self, operation: &'static str, token: u64) -> Result<()> {
+    pub(crate) fn open(&self, operation: &'static str, token: u64) -> Result<Opened> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::new(ErrorKind::Closed, operation, "the completion queue is closed"));
@@ -258,38 +270,43 @@ impl Queue {
             let message = format!("more than {MAX_OPEN} operations in flight");
             return Err(Error::new(ErrorKind::Overloaded, operation, message));
         }
-        if !state.open.insert(token) {
-            let message = format!("token {token} is in use on this queue");
-            return Err(Error::new(ErrorKind::InvalidOption, operation, message));
-        }
-        Ok(())
+        state.openings += 1;
+        let number = state.openings;
+        match state.open.entry(token) {
+            Entry::Vacant(entry) => entry.insert(number),
+            Entry::Occupied(_) => {
+                let message = format!("token {token} is in use on this queue");
+                return Err(Error::new(ErrorKind::InvalidOption, operation, message));
+            }
+        };
+        Ok(Opened { token, number })
     }
 
-    /// Whether somebody still waits for `token`.
-    pub(crate) fn is_open(&self, token: u64) -> bool {
-        lock(&self.state).open.contains(&token)
+    /// Whether somebody still waits for it.
+    pub(crate) fn is_open(&self, opened: Opened) -> bool {
+        lock(&self.state).open.get(&opened.token) == Some(&opened.number)
     }
 
-    /// Closes `token` without a completion: the call that took it was answered at once.
-    pub(crate) fn withdraw(&self, token: u64) {
-        lock(&self.state).open.remove(&token);
+    /// Closes it without a completion: the call that took the token was answered at once.
+    pub(crate) fn withdraw(&self, opened: Opened) {
+        lock(&self.state).close(opened);
     }
 
-    /// Completes `token`, or gives the answer back when nobody waits for it any more.
-    pub(crate) fn complete(self: &Arc<Self>, token: u64, answer: Answer) -> Result<(), Answer> {
+    /// Completes it, or gives the answer back when nobody waits for it any more.
+    pub(crate) fn complete(self: &Arc<Self>, opened: Opened, answer: Answer) -> Result<(), Answer> {
         let (wake, sleeper) = {
             let mut state = lock(&self.state);
-            if !state.open.remove(&token) {
+            if !state.close(opened) {
                 return Err(answer);
             }
             #[cfg(all(test, feature = "shuttle"))]
             if self.mutant == Some(Mutant::CompletionAfterCancel) {
-                state.open.insert(token);
+                state.open.insert(opened.token, opened.number);
                 drop(state);
                 state = lock(&self.state);
-                state.open.remove(&token);
+                state.close(opened);
             }
-            state.push(Completion { token, answer })
+            state.push(Completion { token: opened.token, answer })
         };
         if (wake || sleeper) && !self.put_off(wake, sleeper) {
             self.announce(wake, sleeper);
@@ -356,6 +373,17 @@ impl crate::batch::Owes for Queue {
 }
 
 impl State {
+    /// Closes an opening. False when it was closed before, be it that its token was opened again since.
+    fn close(&mut self, opened: Opened) -> bool {
+        match self.open.entry(opened.token) {
+            Entry::Occupied(entry) if *entry.get() == opened.number => {
+                entry.remove();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a wake is due, and whether somebody sleeps.
     fn push(&mut self, completion: Completion) -> (bool, bool) {
         self.done.push_back(completion);

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::trouble::Trouble;
+use crate::key::Names;
 use crate::wire::{Outbound, Replies, Reply};
 
 /// Keys of one command.
@@ -15,9 +16,10 @@ pub(super) fn get(key: &[u8], to: &mut Outbound) {
 }
 
 /// Reads keys.
-pub(super) fn get_many(keys: &[Vec<u8>], to: &mut Outbound) {
-    for keys in keys.chunks(MANY) {
-        with_keys(b"MGET", keys.len(), keys.iter().map(Vec::as_slice), to);
+pub(super) fn get_many(names: &Names, to: &mut Outbound) {
+    for first in (0..names.len()).step_by(MANY) {
+        let some = first..names.len().min(first + MANY);
+        with_keys(b"MGET", some.len(), some.map(|index| names.name(index)), to);
     }
 }
 
@@ -36,7 +38,11 @@ pub(super) fn value(replies: Replies) -> Result<Option<Bytes>, Trouble> {
 pub(super) fn values(replies: Replies, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
     let mut values = Vec::with_capacity(count);
     for reply in replies {
-        let Reply::List(some) = reply else { return Err((&reply).into()) };
+        let some = match reply {
+            Reply::List(some) => some,
+            Reply::TooMuch => return Err(Trouble::TooMuch),
+            other => return Err((&other).into()),
+        };
         for one in some {
             values.push(of_reply(one)?);
         }
@@ -50,6 +56,7 @@ fn of_reply(reply: Reply) -> Result<Option<Bytes>, Trouble> {
         Reply::Value(bytes) => Ok(Some(bytes)),
         // Too large to be let in. No bytes at all are no entry either, and counted as such.
         Reply::TooLarge => Ok(Some(Bytes::new())),
+        Reply::TooMuch => Err(Trouble::TooMuch),
         other => Err((&other).into()),
     }
 }
@@ -122,6 +129,12 @@ mod tests {
         ] {
             assert_eq!(values(replies(wrong.clone()), count), Err(Trouble::Unexpected), "{wrong:?}");
         }
+        for (beyond, count) in [
+            (vec![Reply::List(vec![text("a"), Reply::TooMuch])], 2),
+            (vec![Reply::List(vec![text("a")]), Reply::TooMuch], 2),
+        ] {
+            assert_eq!(values(replies(beyond), count), Err(Trouble::TooMuch));
+        }
         let many = replies(vec![Reply::List(vec![text("a"), Reply::Nothing])]);
         assert_eq!(values(many, 2), Ok(vec![Some(Bytes::from("a")), None]));
     }
@@ -138,10 +151,10 @@ mod tests {
     #[test]
     fn many_keys_go_into_several_commands() {
         let keys: Vec<Vec<u8>> = (0..2500).map(|n: u32| n.to_string().into_bytes()).collect();
-        for (ask, commands) in [(get_many as fn(&[Vec<u8>], &mut Outbound), 3), (|keys, to| unlink(keys, to), 3)] {
-            let mut to = Outbound::default();
-            ask(&keys, &mut to);
-            assert_eq!(to.commands(), commands);
-        }
+        let names = crate::key::Layout::new("shop").names(keys.iter().map(Vec::as_slice));
+        let (mut reads, mut deletions) = (Outbound::default(), Outbound::default());
+        get_many(&names, &mut reads);
+        unlink(&keys, &mut deletions);
+        assert_eq!((reads.commands(), deletions.commands()), (3, 3));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::admission::Slot;
 use super::link::Turn;
 use super::scripts::{self, Acquired, Call, Script};
 use super::tier::{Read, Tier, Write};
@@ -41,16 +42,15 @@ enum Progress<T, F> {
 }
 
 impl Tier {
-    /// Asks for leases of `lease`, in one round trip; each claim gets its answer. `until` is the end of the operation that
-    /// began with a read, as of [`Tier::budget`].
+    /// Asks for leases of `lease`, in one round trip; each claim gets its answer.
     ///
     /// # Errors
-    /// As [`Tier::get_many`]. Some of the leases may have been won all the same: they end by themselves.
+    /// As [`Tier::get`]. Some of the leases may have been won all the same: they end by themselves.
     pub fn acquire_many(
         &self,
+        slot: Slot,
         claims: Vec<Claim>,
         lease: Duration,
-        until: Option<u64>,
         done: impl FnOnce(Result<Read<Vec<Result<Acquired, Error>>>, Error>) + Send + 'static,
     ) -> Kick {
         let lease = number(millis(lease));
@@ -75,16 +75,17 @@ impl Tier {
             };
             (calls, finish)
         };
-        self.run("get_or_fetch", until, prepare, || true, done)
+        self.run("get_or_fetch", slot, prepare, || true, done)
     }
 
     /// Stores what the holder of `token` has loaded; false where the lease was lost. `entry` makes it from the server's
     /// time now or a little earlier, in ms since 1970.
     ///
     /// # Errors
-    /// As [`Tier::get_many`]. It may have been stored all the same.
+    /// As [`Tier::get`]. It may have been stored all the same.
     pub fn fill(
         &self,
+        slot: Slot,
         token: Token,
         entry: impl FnOnce(u64) -> Write + Send + 'static,
         done: impl FnOnce(Result<bool, Error>) + Send + 'static,
@@ -106,15 +107,16 @@ impl Tier {
             };
             (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held))
         };
-        self.run("get_or_fetch", None, prepare, || true, done)
+        self.run("get_or_fetch", slot, prepare, || true, done)
     }
 
     /// Keeps a lease for `lease` from now on; false where it is lost.
     ///
     /// # Errors
-    /// As [`Tier::get_many`].
+    /// As [`Tier::get`].
     pub fn extend(
         &self,
+        slot: Slot,
         name: Vec<u8>,
         token: Token,
         lease: Duration,
@@ -127,11 +129,11 @@ impl Tier {
         };
         let prepare =
             |_: &Tier, _: &Turn<'_>| (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held));
-        self.run("get_or_fetch", None, prepare, || true, done)
+        self.run("get_or_fetch", slot, prepare, || true, done)
     }
 
     /// Gives a lease back. What comes of it is nobody's concern: a lease ends by itself.
-    pub fn release(&self, name: Vec<u8>, token: Token) -> Kick {
+    pub fn release(&self, slot: Slot, name: Vec<u8>, token: Token) -> Kick {
         let prepare = move |tier: &Tier, _: &Turn<'_>| {
             let key = tier.key_of(&name);
             let call = Call {
@@ -141,7 +143,7 @@ impl Tier {
             };
             (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held))
         };
-        self.run("get_or_fetch", None, prepare, || true, drop)
+        self.run("get_or_fetch", slot, prepare, || true, drop)
     }
 
     /// Stores entries, in one round trip, and gets the number of the last write. `entries` makes them from the server's
@@ -153,9 +155,10 @@ impl Tier {
     /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
     ///
     /// # Errors
-    /// As [`Tier::get_many`]. Some of the entries, or all, may have been stored all the same.
+    /// As [`Tier::get`]. Some of the entries, or all, may have been stored all the same.
     pub fn put_many(
         &self,
+        slot: Slot,
         entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<u64, Error>) + Send + 'static,
@@ -179,15 +182,16 @@ impl Tier {
             };
             (calls, finish)
         };
-        self.run("set", None, prepare, is_last, done)
+        self.run("set", slot, prepare, is_last, done)
     }
 
     /// Invalidates the entries of these names, in one round trip, and gets the number of the last invalidation.
     ///
     /// # Errors
-    /// As [`Tier::get_many`]. Some of the keys, or all, may have been invalidated all the same.
+    /// As [`Tier::get`]. Some of the keys, or all, may have been invalidated all the same.
     pub fn invalidate_many(
         &self,
+        slot: Slot,
         names: Vec<Vec<u8>>,
         done: impl FnOnce(Vec<Vec<u8>>, Result<u64, Error>) + Send + 'static,
     ) -> Kick {
@@ -199,7 +203,7 @@ impl Tier {
         let pending = self.pending.clone();
         self.run(
             "delete",
-            None,
+            slot,
             prepare,
             || true,
             move |invalidated: Result<(u64, u64), Error>| {
@@ -235,7 +239,7 @@ impl Tier {
     fn run<T, F>(
         &self,
         name: &'static str,
-        until: Option<u64>,
+        slot: Slot,
         prepare: impl FnOnce(&Tier, &Turn<'_>) -> (Vec<Call>, F) + Send + 'static,
         again: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<T, Error>) + Send + 'static,
@@ -262,13 +266,18 @@ impl Tier {
             }
         };
         let me = self.handle();
-        self.begin(name, until, (), prepare, move |(), progress| match progress {
+        self.begin(name, slot, (), prepare, move |(), progress| match progress {
             Ok(Progress::Done(result)) => done(Ok(result)),
-            Ok(Progress::Again(calls, replies, finish)) => match me.upgrade() {
-                Some(tier) if again() => tier.run_by_text(name, calls, replies, finish, done).go(),
-                Some(_) => done(Err(Trouble::lost("another write came before").into_error(name))),
-                None => done(Err(Trouble::Closed.into_error(name))),
-            },
+            Ok(Progress::Again(calls, replies, finish)) => {
+                let tier = me.upgrade().ok_or(Trouble::Closed);
+                match tier.and_then(|tier| Slot::take(&tier, 0)) {
+                    Ok(slot) if again() => {
+                        slot.tier.clone().run_by_text(name, slot, calls, replies, finish, done).go();
+                    }
+                    Ok(_) => done(Err(Trouble::lost("another write came before").into_error(name))),
+                    Err(trouble) => done(Err(trouble.into_error(name))),
+                }
+            }
             Err(error) => done(Err(error)),
         })
     }
@@ -277,6 +286,7 @@ impl Tier {
     fn run_by_text<T, F>(
         &self,
         name: &'static str,
+        slot: Slot,
         calls: Vec<Call>,
         mut replies: Vec<Reply>,
         finish: F,
@@ -299,7 +309,7 @@ impl Tier {
                 }
             }
         };
-        self.begin(name, None, (), prepare, |(), result| done(result))
+        self.begin(name, slot, (), prepare, |(), result| done(result))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The shared tier over one Redis or Valkey server.
 //!
 //! ```text
-//! Tier ── admission (closed? cap, breaker, budget)
+//! Tier ── closed? breaker, budget
+//!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ pending         invalidations that have not landed; landing retries them
@@ -14,6 +15,7 @@
 //! comes in beside `link`.
 
 mod address;
+mod admission;
 mod commands;
 mod connection;
 mod fenced;
@@ -29,6 +31,7 @@ mod tls;
 mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
+pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
 pub(crate) use scripts::Acquired;
 pub(crate) use tier::{Read, Settings, Tier};

@@ -1,16 +1,16 @@
 //! The tier: who is let in, for how long, and what an outcome means for breaker and connection.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::Address;
+use super::admission::{InFlight, Slot};
 use super::commands;
 use super::connection::{Connection, later};
 use super::landing;
@@ -19,12 +19,10 @@ use super::pending::Pending;
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
+use crate::key::Names;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
 use crate::wire::{Driven, Failure, Kick, Outbound, Replies};
-
-/// Operations of one tier that may be in flight, those that wait for a connection included.
-const MAX_IN_FLIGHT: usize = 10_000;
 
 /// What a tier is told by the options.
 pub(crate) struct Settings {
@@ -65,9 +63,7 @@ pub(crate) struct Tier {
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
-    in_flight: AtomicUsize,
-    /// Notified when the last operation in flight ends.
-    quiet: Notify,
+    pub(super) in_flight: InFlight,
     closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
@@ -91,12 +87,19 @@ impl Tier {
             link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
             breaker,
             pending,
-            in_flight: AtomicUsize::new(0),
-            quiet: Notify::new(),
+            in_flight: InFlight::default(),
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
             me: me.clone(),
         })
+    }
+
+    /// Lets an operation in, whose request has so many bytes. It is one of those in flight until `done` was called.
+    ///
+    /// # Errors
+    /// `Overloaded`: there are too many. Nothing has been done.
+    pub fn admit(self: &Arc<Self>, operation: &'static str, bytes: usize) -> Result<Slot, Error> {
+        Slot::take(self, bytes).map_err(|trouble| trouble.into_error(operation))
     }
 
     /// Reads one entry, in one round trip; none where its invalidation was pending when this began. `done` gets the
@@ -106,9 +109,11 @@ impl Tier {
     /// of its own, and the commands of two operations leave in the order of the calls.
     ///
     /// # Errors
-    /// `Unavailable`, `Overloaded`, `Unsupported` (a namespace of another format), `Closed`.
+    /// `Unavailable`, `Unsupported` (a namespace of another format), `Closed`; `Overloaded` where more waits to be sent
+    /// than the connection takes.
     pub fn get(
         &self,
+        slot: Slot,
         key: Vec<u8>,
         done: impl FnOnce(Vec<u8>, Result<Read<Option<Bytes>>, Error>) + Send + 'static,
     ) -> Kick {
@@ -124,23 +129,27 @@ impl Tier {
                 }
             }
         };
-        self.begin("get", None, key, prepare, done)
+        self.begin("get", slot, key, prepare, done)
     }
 
     /// Reads many entries, in one round trip: as [`Tier::get`].
+    ///
+    /// # Errors
+    /// As [`Tier::get`]; `Overloaded` also where the entries are too many bytes together.
     pub fn get_many(
         &self,
-        keys: Vec<Vec<u8>>,
-        done: impl FnOnce(Vec<Vec<u8>>, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
+        slot: Slot,
+        names: Names,
+        done: impl FnOnce(Names, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
     ) -> Kick {
-        let prepare = |tier: &Tier, turn: &Turn<'_>, keys: &Vec<Vec<u8>>| {
+        let prepare = |tier: &Tier, turn: &Turn<'_>, names: &Names| {
             let pending: Vec<usize> = match tier.pending.is_empty() {
                 true => Vec::new(),
-                false => (0..keys.len()).filter(|index| tier.pending.contains(&keys[*index])).collect(),
+                false => (0..names.len()).filter(|index| tier.pending.contains(names.name(*index))).collect(),
             };
-            let (connection, count) = (turn.connection.clone(), keys.len());
-            move |keys: &Vec<Vec<u8>>, to: &mut Outbound| {
-                commands::get_many(keys, to);
+            let (connection, count) = (turn.connection.clone(), names.len());
+            move |names: &Names, to: &mut Outbound| {
+                commands::get_many(names, to);
                 move |replies: Replies| {
                     let mut found = commands::values(replies, count)?;
                     pending.into_iter().for_each(|index| found[index] = None);
@@ -148,15 +157,16 @@ impl Tier {
                 }
             }
         };
-        self.begin("get", None, keys, prepare, done)
+        self.begin("get_many", slot, names, prepare, done)
     }
 
     /// Deletes every entry of the namespace. Entries stored meanwhile may be deleted as well.
     ///
     /// # Errors
-    /// As [`Tier::get_many`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
-    pub async fn clear(&self) -> Result<(), Error> {
-        let operation = self.admit(None).map_err(|trouble| trouble.into_error("clear"))?;
+    /// As [`Tier::get`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
+    pub async fn clear(self: &Arc<Self>) -> Result<(), Error> {
+        let operation = Slot::take(self, 0).and_then(Operation::begin);
+        let operation = operation.map_err(|trouble| trouble.into_error("clear"))?;
         let deadline = Instant::now() + self.l2_timeout;
         let work = async {
             let connection = self.link.up(operation.deadline).await?;
@@ -257,7 +267,7 @@ impl Tier {
     pub async fn close(&self, time: Duration) -> usize {
         let deadline = Instant::now() + time;
         loop {
-            let mut quiet = std::pin::pin!(self.quiet.notified());
+            let mut quiet = std::pin::pin!(self.in_flight.quiet());
             let mut changed = std::pin::pin!(self.pending.changed());
             quiet.as_mut().enable();
             changed.as_mut().enable();
@@ -278,7 +288,7 @@ impl Tier {
     }
 
     fn left(&self) -> usize {
-        self.pending.len() + self.in_flight.load(Ordering::Acquire)
+        self.pending.len() + self.in_flight.operations()
     }
 
     fn end(&self) {
@@ -287,12 +297,12 @@ impl Tier {
     }
 
     /// Begins an operation of a user, with everything that such a one is subject to. `prepare` is called when its
-    /// commands are to leave. It ends at `until`, where it goes on with what another one began, or after `l2_timeout`. What it returns adds them, and what that returns makes the result of the replies. The
+    /// commands are to leave. What it returns adds them, and what that returns makes the result of the replies. The
     /// subject of the operation, its keys, is lent to both and ends at `done`.
     pub(super) fn begin<S, T, E, F>(
         &self,
         name: &'static str,
-        until: Option<u64>,
+        slot: Slot,
         subject: S,
         prepare: impl FnOnce(&Tier, &Turn<'_>, &S) -> E + Send + 'static,
         done: impl FnOnce(S, Result<T, Error>) + Send + 'static,
@@ -302,7 +312,7 @@ impl Tier {
         E: FnOnce(&S, &mut Outbound) -> F,
         F: FnOnce(Replies) -> Result<T, Trouble> + Send + 'static,
     {
-        let operation = match self.admit(until) {
+        let operation = match Operation::begin(slot) {
             Ok(operation) => operation,
             Err(trouble) => {
                 // The caller may hold locks that `done` takes.
@@ -323,14 +333,14 @@ impl Tier {
                     return Kick::NONE;
                 }
             };
-            let encode = prepare(&operation.slot.0, &turn, &subject);
+            let encode = prepare(&operation.slot.tier, &turn, &subject);
             let used = turn.connection.clone();
             turn.connection.submit(deadline, move |to| match to {
                 Ok(to) => {
                     let finish = encode(&subject, to);
                     Some(Box::new(move |replies: Result<Replies, Failure>| {
                         let outcome = replies.map_err(Trouble::from).and_then(finish);
-                        operation.slot.0.judge(&used, &outcome);
+                        operation.slot.tier.judge(&used, &outcome);
                         end(operation, subject, outcome);
                     }))
                 }
@@ -353,18 +363,6 @@ impl Tier {
             self.link.give_up(connection);
         }
     }
-
-    fn admit(&self, until: Option<u64>) -> Result<Operation, Trouble> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Trouble::Closed);
-        }
-        let slot = Slot(self.me.upgrade().ok_or(Trouble::Closed)?);
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= MAX_IN_FLIGHT {
-            return Err(Trouble::Overloaded);
-        }
-        let permit = self.breaker.permit().ok_or(Trouble::CutOff)?;
-        Ok(Operation { deadline: until.unwrap_or_else(|| self.budget()), permit, slot })
-    }
 }
 
 /// An operation of a user that was let in.
@@ -376,6 +374,16 @@ struct Operation {
 }
 
 impl Operation {
+    fn begin(slot: Slot) -> Result<Operation, Trouble> {
+        let tier = &slot.tier;
+        if tier.closed.load(Ordering::Acquire) {
+            return Err(Trouble::Closed);
+        }
+        let permit = tier.breaker.permit().ok_or(Trouble::CutOff)?;
+        let deadline = slot.until.unwrap_or_else(|| tier.budget());
+        Ok(Operation { deadline, permit, slot })
+    }
+
     /// Tells the breaker what came of it.
     fn end<T>(self, outcome: &Result<T, Trouble>) {
         match outcome {
@@ -391,17 +399,6 @@ impl Operation {
 /// What `work` comes to within `time`.
 pub(super) async fn soon<T>(time: Duration, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     timeout(time, work).await.unwrap_or(Err(Trouble::Timeout))
-}
-
-/// The place of an operation in flight.
-struct Slot(Arc<Tier>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.quiet.notify_waiters();
-        }
-    }
 }
 
 impl Drop for Tier {

@@ -23,8 +23,10 @@ pub(super) enum Trouble {
     Unfinished,
     /// The breaker is open.
     CutOff,
-    /// Too many operations are in flight.
+    /// Too many operations, or bytes of them, are in flight.
     Overloaded,
+    /// What was asked for is too many bytes.
+    TooMuch,
     /// The tier was closed.
     Closed,
 }
@@ -47,6 +49,7 @@ impl Trouble {
             | Trouble::Unfinished
             | Trouble::CutOff
             | Trouble::Overloaded
+            | Trouble::TooMuch
             | Trouble::Closed => false,
         }
     }
@@ -55,7 +58,7 @@ impl Trouble {
     pub fn is_answer(&self) -> bool {
         match self {
             Trouble::Server(code) => !code.means_down(),
-            Trouble::Unfinished => true,
+            Trouble::Unfinished | Trouble::TooMuch => true,
             _ => false,
         }
     }
@@ -75,7 +78,7 @@ impl Trouble {
     /// The error of `operation`.
     pub fn into_error(self, operation: &'static str) -> Error {
         let kind = match &self {
-            Trouble::Overloaded => ErrorKind::Overloaded,
+            Trouble::Overloaded | Trouble::TooMuch => ErrorKind::Overloaded,
             Trouble::Closed => ErrorKind::Closed,
             Trouble::Refused(_) => ErrorKind::Unsupported,
             _ => ErrorKind::Unavailable,
@@ -94,7 +97,10 @@ impl fmt::Display for Trouble {
             Trouble::Refused(why) => f.write_str(why),
             Trouble::Unfinished => f.write_str("there was more to do than fits into l2_timeout"),
             Trouble::CutOff => f.write_str("the server is cut off for a while after repeated failures"),
-            Trouble::Overloaded => f.write_str("too many operations are in flight"),
+            Trouble::Overloaded => f.write_str("too many operations or bytes are in flight to the server"),
+            Trouble::TooMuch => {
+                f.write_str("the values of these keys are more than 64 MiB together: ask for fewer at once")
+            }
             Trouble::Closed => f.write_str("the cache is closed"),
         }
     }
@@ -178,6 +184,8 @@ mod tests {
             assert!(!trouble.counts() && !trouble.is_answer(), "{trouble}");
         }
         assert_eq!(Trouble::Overloaded.into_error("set").kind(), ErrorKind::Overloaded);
+        assert_eq!(Trouble::TooMuch.into_error("get_many").kind(), ErrorKind::Overloaded);
+        assert!(!Trouble::TooMuch.counts() && Trouble::TooMuch.is_answer() && !Trouble::TooMuch.ends_connection());
         assert_eq!(Trouble::Refused("x".into()).into_error("set").kind(), ErrorKind::Unsupported);
         assert_eq!(Trouble::Timeout.into_error("set").kind(), ErrorKind::Unavailable);
     }

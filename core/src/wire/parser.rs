@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::reply::Reply;
+use super::reply::{MAX_BYTES, Reply};
 
 /// More elements than any reply to our commands has.
 const MAX_ELEMENTS: usize = 1 << 20;
@@ -28,6 +28,8 @@ pub(crate) struct Parser {
     state: State,
     /// Lists that are not complete, the innermost last.
     open: Vec<Open>,
+    /// The bytes of the values in these.
+    held: usize,
 }
 
 enum State {
@@ -36,7 +38,7 @@ enum State {
     /// In a value, with so much of it there.
     Body { value: Vec<u8>, filled: usize, kind: Kind },
     /// In a value that is not let in; so much of it, with its end, is to come.
-    Skip(usize),
+    Skip { left: usize, reply: Reply },
     /// Before the last so many bytes of the end of a value.
     End { reply: Reply, left: usize },
 }
@@ -65,9 +67,9 @@ struct Open {
 }
 
 impl Parser {
-    /// A parser that passes over values of more than `limit` bytes.
+    /// A parser that passes over values of more than `limit` bytes, and over what makes a list too long.
     pub fn new(limit: usize) -> Self {
-        Parser { limit, state: State::Line, open: Vec::new() }
+        Parser { limit, state: State::Line, open: Vec::new(), held: 0 }
     }
 
     /// Takes what it can from `input` and adds the replies that are complete. Returns how much it took: what is left
@@ -93,15 +95,16 @@ impl Parser {
                         return Ok(at);
                     }
                 }
-                State::Skip(left) => {
+                State::Skip { left, .. } => {
                     let some = rest.len().min(*left);
                     at += some;
                     *left -= some;
                     if *left > 0 {
                         return Ok(at);
                     }
-                    self.state = State::Line;
-                    self.complete(Reply::TooLarge, out);
+                    if let State::Skip { reply, .. } = std::mem::replace(&mut self.state, State::Line) {
+                        self.complete(reply, out);
+                    }
                 }
                 State::End { left, .. } => {
                     let Some(byte) = rest.first() else { return Ok(at) };
@@ -177,8 +180,16 @@ impl Parser {
             return Ok(0);
         };
         if length > self.limit {
-            self.state = State::Skip(length.checked_add(2).ok_or("a length that is none")?);
+            let left = length.checked_add(2).ok_or("a length that is none")?;
+            self.state = State::Skip { left, reply: Reply::TooLarge };
             return Ok(0);
+        }
+        if !self.open.is_empty() {
+            if self.held + length > MAX_BYTES.max(self.limit) {
+                self.state = State::Skip { left: length + 2, reply: Reply::TooMuch };
+                return Ok(0);
+            }
+            self.held += length;
         }
         if let Some(value) = rest.get(..length)
             && let Some(end) = rest.get(length..length + 2)
@@ -217,7 +228,10 @@ impl Parser {
     /// A reply is there: it is one by itself, or the next element of what is open.
     fn complete(&mut self, reply: Reply, out: &mut Vec<Reply>) {
         match self.open.last_mut() {
-            None => out.push(reply),
+            None => {
+                self.held = 0;
+                out.push(reply);
+            }
             Some(open) => {
                 open.items.push(reply);
                 open.left -= 1;
@@ -236,7 +250,10 @@ impl Parser {
                 Shape::Attribute => return,
             };
             match self.open.last_mut() {
-                None => return out.push(reply),
+                None => {
+                    self.held = 0;
+                    return out.push(reply);
+                }
                 Some(outer) => {
                     outer.items.push(reply);
                     outer.left -= 1;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use super::outbound::Outbound;
 use super::parser::Fault;
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use crate::batch;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -36,10 +36,12 @@ pub(crate) enum Failure {
 }
 
 /// The replies to one request, at least one.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Replies {
     first: Option<Reply>,
     others: Vec<Reply>,
+    /// The bytes of the values in them.
+    bytes: usize,
 }
 
 impl Replies {
@@ -56,11 +58,15 @@ impl Replies {
         self.first.iter().chain(&self.others)
     }
 
+    /// Adds a reply. One on top of too many bytes is not kept.
     fn push(&mut self, reply: Reply) {
-        match self.first {
-            None => self.first = Some(reply),
-            Some(_) => self.others.push(reply),
+        if self.first.is_none() {
+            self.bytes = reply.bytes();
+            self.first = Some(reply);
+            return;
         }
+        self.bytes += reply.bytes();
+        self.others.push(if self.bytes > reply::MAX_BYTES { Reply::TooMuch } else { reply });
     }
 }
 
@@ -75,8 +81,9 @@ impl IntoIterator for Replies {
 
 impl FromIterator<Reply> for Replies {
     fn from_iter<I: IntoIterator<Item = Reply>>(replies: I) -> Self {
-        let mut replies = replies.into_iter();
-        Replies { first: replies.next(), others: replies.collect() }
+        let mut all = Replies::default();
+        replies.into_iter().for_each(|reply| all.push(reply));
+        all
     }
 }
 
@@ -166,7 +173,7 @@ impl Pipe {
         let expects = state.outbound.commands() - before;
         debug_assert!(expects > 0, "a request has a command");
         let first = state.waiting.is_empty() && !state.told && state.outbound.len() <= DIRECT;
-        let replies = Replies { first: None, others: Vec::with_capacity(expects - 1) };
+        let replies = Replies { others: Vec::with_capacity(expects - 1), ..Replies::default() };
         state.waiting.push_back(Waiting { expects, replies, deadline, done: Some(done) });
         if state.told {
             return Some(Taken::Known);
@@ -362,6 +369,15 @@ mod tests {
         assert_eq!(submit(&pipe, 5, 1).1, Err(Failure::Full));
         pipe.take_outbound(&mut Outbound::default());
         assert_eq!(submit(&pipe, 5, 1).1, Ok(Taken::Tell));
+    }
+
+    #[test]
+    fn replies_of_more_bytes_than_one_request_may_have_are_not_kept() {
+        let half = || Reply::List(vec![Reply::Value(vec![0; reply::MAX_BYTES / 2 + 1].into())]);
+        let replies: Replies = [half(), half(), Reply::Okay, half()].into_iter().collect();
+        assert_eq!(replies.len(), 4);
+        let kept: Vec<bool> = replies.iter().map(|reply| *reply != Reply::TooMuch).collect();
+        assert_eq!(kept, [true, false, false, false]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Reply {
     Value(Bytes),
     /// A value longer than is let in: its bytes were passed over.
     TooLarge,
+    /// A value, or a whole reply, beyond the bytes that the replies to one request may have: they were passed over.
+    TooMuch,
     /// An array or a set.
     List(Vec<Reply>),
     /// A map: keys and values in turn.
@@ -27,7 +29,20 @@ pub(crate) enum Reply {
     Error(Box<[u8]>),
 }
 
+/// The replies to one request may have so many bytes in values, unless it is one value: as many as the memory tier of a
+/// cache holds by default. Without that, a list of a thousand keys could bring as many times the longest value.
+pub(super) const MAX_BYTES: usize = 64 << 20;
+
 impl Reply {
+    /// The bytes of the values in it.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Reply::Value(bytes) => bytes.len(),
+            Reply::List(items) | Reply::Map(items) => items.iter().map(Reply::bytes).sum(),
+            _ => 0,
+        }
+    }
+
     /// The first word of an error.
     pub fn code(&self) -> Option<&str> {
         let Reply::Error(text) = self else { return None };

@@ -83,6 +83,16 @@ impl Server {
         self.signal(libc::SIGCONT);
     }
 
+    /// Has it take what is sent, and carry out no write, nor what comes behind one on its connection. A frozen server
+    /// does not read either, which ends a connection with much to send.
+    pub fn pause(&self) {
+        let () = self.command(&[b"CLIENT", b"PAUSE", b"60000", b"WRITE"]);
+    }
+
+    pub fn unpause(&self) {
+        let () = self.command(&[b"CLIENT", b"UNPAUSE"]);
+    }
+
     fn signal(&self, signal: i32) {
         let pid = self.child.as_ref().expect("a running server").id();
         // SAFETY: a plain system call; the process is our child and has not been waited for.

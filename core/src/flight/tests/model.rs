@@ -53,12 +53,10 @@ fn every_wake_counts(mutant: Option<Mutant>) {
         Some(mutant) => Queue::mutated(mutant, wake),
     };
     const TOKENS: u64 = 3;
-    for token in 0..TOKENS {
-        queue.open("get", token).expect("open");
-    }
-    for token in 0..TOKENS {
+    let opened: Vec<_> = (0..TOKENS).map(|token| queue.open("get", token).expect("open")).collect();
+    for opened in opened {
         let queue = queue.clone();
-        thread::spawn(move || queue.complete(token, done()).expect("nobody cancels"));
+        thread::spawn(move || queue.complete(opened, done()).expect("nobody cancels"));
     }
     let mut seen = Vec::new();
     while seen.len() < TOKENS as usize {
@@ -75,9 +73,7 @@ fn every_wake_counts(mutant: Option<Mutant>) {
 fn model_no_sleeper_is_forgotten() {
     check(|| {
         let queue = Queue::new();
-        for token in 0..2 {
-            queue.open("get", token).expect("open");
-        }
+        let opened = [0, 1].map(|token| queue.open("get", token).expect("open"));
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let queue = queue.clone();
@@ -87,8 +83,8 @@ fn model_no_sleeper_is_forgotten() {
                 })
             })
             .collect();
-        for token in 0..2 {
-            queue.complete(token, done()).expect("nobody cancels");
+        for opened in opened {
+            queue.complete(opened, done()).expect("nobody cancels");
         }
         for waiter in waiters {
             waiter.join().expect("no panic");
@@ -109,11 +105,35 @@ fn model_mutant_that_completes_after_cancel_is_caught() {
     check(|| cancel_or_completion(Queue::mutated(Mutant::CompletionAfterCancel, || ())));
 }
 
+/// A token that is used again after its cancel gets the answer of the new call, never that of the one taken back.
+#[test]
+fn model_a_token_used_again_is_another_one() {
+    check(|| {
+        let queue = Queue::new();
+        let first = queue.open("get", 7).expect("open");
+        let late = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.complete(first, Answer::Waiting).is_ok())
+        };
+        assert!(queue.cancel(7));
+        let second = queue.open("get", 7).expect("it is free again");
+        let next = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.complete(second, done()).is_ok())
+        };
+        late.join().expect("no panic");
+        assert!(next.join().expect("no panic"));
+        let mut seen = Vec::new();
+        assert_eq!(queue.drain(8, &mut seen), 1);
+        assert!(matches!(seen[0].answer, Answer::Miss), "{:?}", seen[0]);
+    });
+}
+
 fn cancel_or_completion(queue: Arc<Queue>) {
-    queue.open("get", 7).expect("open");
+    let opened = queue.open("get", 7).expect("open");
     let completer = {
         let queue = queue.clone();
-        thread::spawn(move || queue.complete(7, done()).is_ok())
+        thread::spawn(move || queue.complete(opened, done()).is_ok())
     };
     let drainer = {
         let queue = queue.clone();

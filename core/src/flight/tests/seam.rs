@@ -314,3 +314,24 @@ fn the_descriptor_is_readable_exactly_while_completions_are_there() {
     assert_eq!(queue.drain(8, &mut out), 1);
     assert!(!readable(&queue));
 }
+
+#[test]
+fn more_keys_than_may_be_loaded_at_once_are_refused() {
+    const KEYS: u64 = 100_000;
+    let (cache, queue, o) = (open(""), Queue::new(), FetchOptions::default());
+    let mut led = Vec::new();
+    for token in 0..KEYS {
+        match cache.begin(&token.to_be_bytes(), &o, &queue, token).expect("it is let in") {
+            Step::Ready(Answer::Lead(lease)) => led.push(lease.into_id()),
+            Step::Pending => {}
+            Step::Ready(other) => panic!("{other:?}"),
+        }
+    }
+    let refused = cache.begin(b"one more", &o, &queue, KEYS).expect_err("too many");
+    assert_eq!((refused.kind(), refused.operation()), (ErrorKind::Overloaded, "get_or_fetch"));
+    assert_eq!(queue.outstanding(), usize::try_from(KEYS).expect("it fits") - led.len(), "it left nothing behind");
+    // Who waits for one of them is let in; and one that ends makes room.
+    assert!(matches!(cache.begin(&0_u64.to_be_bytes(), &o, &queue, KEYS), Ok(Step::Pending)));
+    cache.fulfil(led[0], json("1"), &PutOptions::default()).expect("stored");
+    assert!(matches!(cache.begin(b"one more", &o, &queue, KEYS + 1), Ok(Step::Pending)));
+}

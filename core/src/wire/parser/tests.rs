@@ -88,6 +88,30 @@ fn a_value_that_is_too_long_costs_nothing_but_itself() {
 }
 
 #[test]
+fn a_list_that_is_too_long_costs_nothing_beyond_the_bound() {
+    const COUNT: usize = 8;
+    let one = [format!("${}\r\n", MAX_BYTES / COUNT).as_bytes(), &vec![b'x'; MAX_BYTES / COUNT], b"\r\n"].concat();
+    for more in [0, 3] {
+        let mut parser = Parser::new(MAX_BYTES / COUNT);
+        let mut out = Vec::new();
+        parser.feed(format!("*{}\r\n", COUNT + more + 1).as_bytes(), &mut out).expect("a list");
+        for _ in 0..COUNT + more {
+            assert_eq!(parser.feed(&one, &mut out), Ok(one.len()));
+        }
+        // What has no bytes is let in.
+        parser.feed(b"$0\r\n\r\n", &mut out).expect("the end");
+        let Some(Reply::List(items)) = out.pop() else { panic!("a list") };
+        let kept: Vec<bool> = items.iter().map(|item| *item != Reply::TooMuch).collect();
+        let expected = [vec![true; COUNT], vec![false; more], vec![true]].concat();
+        assert_eq!(kept, expected);
+        // The next reply begins anew.
+        parser.feed(b"*1\r\n", &mut out).expect("a list");
+        parser.feed(&one, &mut out).expect("a value");
+        assert!(!out.contains(&Reply::List(vec![Reply::TooMuch])));
+    }
+}
+
+#[test]
 fn an_error_tells_its_code() {
     assert_eq!(Reply::Error(b"WRONGTYPE Operation".as_slice().into()).code(), Some("WRONGTYPE"));
     assert_eq!(Reply::Error(b"\xff".as_slice().into()).code(), Some(""));
@@ -106,6 +130,7 @@ fn write(reply: &Reply, to: &mut Vec<u8>) {
         Reply::Number(number) => to.extend_from_slice(format!(":{number}\r\n").as_bytes()),
         Reply::Status(text) => to.extend_from_slice(&[b"+", &text[..], b"\r\n"].concat()),
         Reply::Error(text) => to.extend_from_slice(&[b"-", &text[..], b"\r\n"].concat()),
+        Reply::TooMuch => unreachable!("no list here is that long"),
         Reply::TooLarge => {
             head(b'$', LIMIT + 5, to);
             to.resize(to.len() + LIMIT + 5, b'\n');

@@ -1,6 +1,8 @@
 // The values of the corpus: {"$bytes": …} and its like are values that JSON does not have, or that would be too long
 // to write down.
 
+import { inspect } from 'node:util'
+
 /** A string, or a number. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
@@ -63,8 +65,11 @@ export function keyName(key) {
   return Buffer.from(key).toString('latin1')
 }
 
-/** A value for a message, not too long. */
+/** How much of a value a message shows. */
+const SHOWN = { depth: 4, maxArrayLength: 20, maxStringLength: 200, breakLength: Infinity }
+
+/** A value for a message, not too long: what is cut is not looked at. */
 export function show(value) {
-  const text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? `${inner}n` : inner)) ?? 'undefined'
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text
+  const text = inspect(value, SHOWN)
+  return text.length > 500 ? `${text.slice(0, 500)}…` : text
 }
