@@ -353,7 +353,7 @@ impl Tiers {
         let (table, named) = (self.table.clone(), key.to_vec());
         let wanted = move || table.ticket(&named) == ticket;
         let (named, stored) = (key.to_vec(), record.clone());
-        shared.fill(slot, taken, named.clone(), stored, &self.clock, wanted, move |filled| match filled {
+        shared.fill(slot, taken, stored, &self.clock, wanted, move |filled| match filled {
             // The lease was still ours, so nothing was written until then.
             Ok(true) => {
                 record.fresh_until = capped(record.expires, sent, me.options.max_staleness);

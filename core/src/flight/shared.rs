@@ -268,15 +268,15 @@ impl Shared {
         &self,
         slot: Slot,
         Taken { name, token }: Taken,
-        key: Vec<u8>,
         record: Record,
         clock: &Clock,
         wanted: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<bool>) + Send + 'static,
     ) -> Kick {
         let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
+        let at = self.layout.before_key();
         let entry = move |server_now: u64, token: Token| {
-            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &key);
+            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &name[at..]);
             (name, bytes, life)
         };
         let done = move |stored: Result<bool>| {
