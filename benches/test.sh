@@ -26,8 +26,11 @@ for trace in plain.trace.xz decimal.trace.gz sized.trace; do
 	SCALE=1 "$target/release/scrubjay-bench-hitratio" --out "$out" "$out/$trace" >"$out/hitratio.log"
 done
 SCALE=0.002 "$target/release/scrubjay-bench-hitratio" --out "$out" >"$out/hitratio.log"
-SCALE=0.005 OUT="$out/memory-rust.json" benches/memory/rust/run.sh >"$out/memory.log"
+export BENCH_OUT=$PWD/$out
+SCALE=0.005 benches/memory/rust/run.sh >"$out/memory.log"
 python3 benches/report.py memory "$out" >"$out/report.log"
+# Every language, with its peers, which are installed under target/ where they are not yet.
+SCALE=0.002 benches/seam/run.sh rust python node go >"$out/seam.log"
 
 python3 - "$out" <<'PYTHON'
 import json, pathlib, sys
@@ -62,5 +65,20 @@ assert memory["rust/expiry-10M", "longest_us", "scrubjay"] > 0
 assert 100 < memory["rust/bytes-per-entry", "bytes", "scrubjay"] < 5000
 assert all(value >= 0 for value in memory.values())
 assert " not run; figures" in (out / "report.log").read_text()
-print(f"{checks + 2} passed, 0 failed: benchmarks at a tiny scale")
+
+seam = {(r["case"], r["metric"], r["subject"]): r["value"] for r in read("seam.json")}
+cases = {case for case, _, _ in seam}
+for language in "rust python python-async node go".split():
+    most = 8 if language == "python" else 512 if language in ("rust", "go") else 64
+    for case in "get-1x100B", f"get-{most}x100B", "get-many-100", "set-1x100B":
+        for metric in "ops_per_s", "p50_us", "cpu_us":
+            assert seam[f"{language}/l2-{case}", metric, "scrubjay"] > 0, (language, case, metric)
+    assert seam[f"{language}/cold-get-or-fetch-1x100B", "p50_us", "scrubjay"] > 0, language
+targets = json.loads(pathlib.Path("benches/seam/targets.json").read_text())
+for target in targets:
+    for peer in target.get("at_least", target.get("at_most", {})):
+        assert (target["case"], target["metric"], peer) in seam, (target["case"], peer)
+assert xml.parse(out / "seam.svg").getroot().tag.endswith("svg")
+assert "0 no figure, 0 not run" in (out / "seam.log").read_text()
+print(f"{checks + 3} passed, 0 failed: benchmarks at a tiny scale")
 PYTHON

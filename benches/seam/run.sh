@@ -3,16 +3,15 @@
 #
 # run.sh LANGUAGE...      SCALE: 1 = the full figure
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+# shellcheck source=benches/peers.sh
+. "$(dirname "$0")/../peers.sh"
 
 command -v redis-server >/dev/null || {
 	echo "redis-server is missing: apt-get install redis-server" >&2
 	exit 1
 }
-folder=${CARGO_TARGET_DIR:-$PWD/target}/bench
-mkdir -p "$folder"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --daemonize no >"$folder/seam-redis.log" &
+redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --daemonize no >"$figures/seam-redis.log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 for _ in $(seq 100); do
@@ -26,5 +25,5 @@ for language in "$@"; do
 	echo "=== $language"
 	"benches/seam/$language/run.sh"
 done
-python3 benches/report.py seam "$folder"
-python3 benches/chart.py seam "$folder" ops_per_s
+python3 benches/report.py seam "$figures"
+python3 benches/chart.py seam "$figures" ops_per_s

@@ -9,6 +9,7 @@ require (
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/puzpuzpuz/xsync/v4 v4.5.0
 	scrubjay v0.0.0
+	scrubjay/benches/common v0.0.0
 )
 
 require (
@@ -19,4 +20,7 @@ require (
 	golang.org/x/sys v0.36.0 // indirect
 )
 
-replace scrubjay => ../../../go
+replace (
+	scrubjay => ../../../go
+	scrubjay/benches/common => ../../common/go
+)

@@ -8,14 +8,12 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -24,16 +22,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-)
 
-type result struct {
-	Case    string  `json:"case"`
-	Subject string  `json:"subject"`
-	Metric  string  `json:"metric"`
-	Value   float64 `json:"value"`
-	Unit    string  `json:"unit"`
-	Repeats int     `json:"repeats"`
-}
+	"scrubjay/benches/common"
+)
 
 var (
 	out     = flag.String("out", "", "the file to write")
@@ -42,18 +33,11 @@ var (
 	memory  = flag.String("memory", "", "measure the memory of this subject, and end")
 	repeats = flag.Int("repeats", 21, "rounds")
 	cpu     = flag.Bool("cpu", false, "measure processor time: for a look on a busy machine, in one goroutine")
-	results []result
+	results []bench.Record
 )
 
-func scale() float64 {
-	if scale, err := strconv.ParseFloat(os.Getenv("SCALE"), 64); err == nil {
-		return scale
-	}
-	return 1
-}
-
 // scaled is count at SCALE=1, and never so few that the clock matters.
-func scaled(count int) int { return max(int(float64(count)*scale()), 20_000) }
+func scaled(count int) int { return max(int(float64(count)*bench.Scale()), 20_000) }
 
 // clock is the time as it is measured.
 func clock() time.Duration {
@@ -104,11 +88,7 @@ func main() {
 	bytesPerEntry("go/bytes-per-entry")
 	show()
 	if *out != "" {
-		text := must(json.MarshalIndent(results, "", " "))
-		if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
-			panic(err)
-		}
-		if err := os.WriteFile(*out, append(text, '\n'), 0o644); err != nil {
+		if err := bench.Write(*out, results); err != nil {
 			panic(err)
 		}
 	}
@@ -309,7 +289,7 @@ func bytesPerEntry(name string) {
 			}
 			sizes = append(sizes, must(strconv.ParseFloat(strings.TrimSpace(string(text)), 64)))
 		}
-		results = append(results, result{name, maker.name, "bytes", median(sizes), "bytes", len(sizes)})
+		results = append(results, bench.Of(name, maker.name, "bytes", "bytes", sizes))
 	}
 }
 
@@ -343,14 +323,9 @@ func resident() int {
 func record(name string, makers []maker, times, allocs [][]float64) {
 	for i, maker := range makers {
 		results = append(results,
-			result{name, maker.name, "ns", median(times[i]), "ns", len(times[i])},
-			result{name, maker.name, "allocs", math.Round(median(allocs[i])*100) / 100, "allocations", len(allocs[i])})
+			bench.Of(name, maker.name, "ns", "ns", times[i]),
+			bench.Of(name, maker.name, "allocs", "allocations", allocs[i]))
 	}
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	return values[len(values)/2]
 }
 
 // show prints a table: the figure of each subject, and ours as a share of it.

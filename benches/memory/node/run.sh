@@ -7,9 +7,7 @@
 #
 # The addon is built first; the peers are installed under target/, pinned by package.json here.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-
 # shellcheck source=benches/peers.sh
-. benches/peers.sh
+. "$(dirname "$0")/../../peers.sh"
 node_peers benches/memory/node bench-node
-exec "${NODE:-node}" benches/memory/node/bench.mjs "${OUT:-$target/bench/memory-node.json}"
+exec "${NODE:-node}" benches/memory/node/bench.mjs "$(result memory-node)"

@@ -4,9 +4,7 @@
 # PYTHON is the interpreter (default python3), SCALE how long it runs (1 = the full figure). The wheel is built as for
 # the tests; the peers are installed into an environment under target/, and nowhere else.
 set -euo pipefail
-cd "$(dirname "$0")/../../.."
-
 # shellcheck source=benches/peers.sh
-. benches/peers.sh
+. "$(dirname "$0")/../../peers.sh"
 python_peers benches/memory/python peers
-exec "$environment/bin/python" benches/memory/python/bench.py "${OUT:-$target/bench/memory-python.json}"
+exec "$environment/bin/python" benches/memory/python/bench.py "$(result memory-python)"

@@ -6,6 +6,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/redis/rueidis v1.0.79
 	scrubjay v0.0.0
+	scrubjay/benches/common v0.0.0
 )
 
 require (
@@ -14,4 +15,7 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 )
 
-replace scrubjay => ../../../go
+replace (
+	scrubjay => ../../../go
+	scrubjay/benches/common => ../../common/go
+)

@@ -2,13 +2,13 @@
 //
 //	seam-go OUTPUT.json     REDIS: the server's address; SCALE: 1 = the full figure
 //
+// It is run in the root of the repository.
 // Every subject reads the same values from the same server by keys of its own, in rounds that take turns; ours has its
 // memory tier off. Keys are drawn outside of the timed loop, and each value is checked.
 package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -16,10 +16,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"scrubjay/benches/common"
 )
 
 const (
@@ -28,7 +29,7 @@ const (
 )
 
 var (
-	scale  = scaleGiven()
+	scale  = bench.Scale()
 	rounds = max(5, int(11*min(scale, 1)))
 	names  = func() (all [keyCount]string) {
 		for i := range all {
@@ -42,13 +43,6 @@ var (
 )
 
 type figure struct{ name, subject, metric string }
-
-func scaleGiven() float64 {
-	if scale, err := strconv.ParseFloat(os.Getenv("SCALE"), 64); err == nil {
-		return scale
-	}
-	return 1
-}
 
 func valueOf(key string, size int) []byte {
 	value := bytes.Repeat([]byte{'.'}, size)
@@ -159,7 +153,7 @@ func main() {
 	if len(os.Args) != 2 || os.Getenv("REDIS") == "" {
 		log.Fatal("usage: REDIS=redis://... seam-go OUTPUT.json")
 	}
-	script := "../awake.py"
+	script := "benches/seam/awake.py"
 	for _, kind := range []struct {
 		label   string
 		size    int
@@ -250,26 +244,13 @@ func manyAndSets(subjects []subject, size int) {
 }
 
 func write(path string) {
-	type record struct {
-		Case    string  `json:"case"`
-		Subject string  `json:"subject"`
-		Metric  string  `json:"metric"`
-		Value   float64 `json:"value"`
-		Unit    string  `json:"unit"`
-		Repeats int     `json:"repeats"`
-	}
-	var records []record
+	var records []bench.Record
 	for _, id := range order {
-		all := slices.Sorted(slices.Values(figures[id]))
-		r := record{id.name, id.subject, id.metric, all[len(all)/2], units[id.metric], len(all)}
+		r := bench.Of(id.name, id.subject, id.metric, units[id.metric], figures[id])
 		fmt.Printf("%-24s %-12s %14.1f %s\n", r.Case, r.Subject, r.Value, r.Metric)
 		records = append(records, r)
 	}
-	text, err := json.MarshalIndent(records, "", " ")
-	if err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o644)
-	}
-	if err != nil {
+	if err := bench.Write(path, records); err != nil {
 		log.Fatal(err)
 	}
 }

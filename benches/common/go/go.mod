@@ -1,0 +1,3 @@
+module scrubjay/benches/common
+
+go 1.24.0
