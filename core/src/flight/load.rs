@@ -215,7 +215,7 @@ impl Tiers {
                 kick = self.keep(key, &record, ended.ticket);
             }
         })?;
-        kick.go();
+        kick.go_behind();
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
         Ok(write_receipt())
     }
@@ -230,7 +230,7 @@ impl Tiers {
                         kick = self.keep(key, &self.negative(), ended.ticket);
                     }
                 })?;
-                kick.go();
+                kick.go_behind();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
             }

@@ -28,6 +28,15 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// The bytes of values in it.
+    pub fn size(&self) -> usize {
+        match self {
+            Reply::Value(value) => value.len(),
+            Reply::List(items) | Reply::Map(items) | Reply::Push(items) => items.iter().map(Reply::size).sum(),
+            _ => 0,
+        }
+    }
+
     /// The first word of an error.
     pub fn code(&self) -> Option<&str> {
         let Reply::Error(text) = self else { return None };
