@@ -12,7 +12,11 @@ const { MANY, FAILED } = native
 /** How many completions are taken at once. When there are more, the addon calls again. */
 const BATCH = 1024
 
-const [host, firstError, memory] = native.start(drain)
+/** Other runtimes that load addons of Node.js have no libuv, or only its names. */
+const { uv, bun, deno } = process.versions
+const isNode = uv !== undefined && bun === undefined && deno === undefined
+
+const [host, firstError, memory] = native.start(drain, isNode)
 fetchErrors.begin(host, firstError)
 
 /** The memory for numbers on their way to the addon and back: see exchange.js. */

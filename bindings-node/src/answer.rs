@@ -79,6 +79,15 @@ pub fn answer(js: Js, answer: Answer) -> Value {
     }
 }
 
+/// The bytes of JSON in an answer.
+pub fn size_of_text(answer: &Answer) -> usize {
+    match answer {
+        Answer::Hit { value, .. } | Answer::Stale { value, .. } if value.codec != Codec::Raw => value.bytes.len(),
+        Answer::Many(answers) => answers.iter().map(size_of_text).sum(),
+        _ => 0,
+    }
+}
+
 /// Which of many answers may be kept: index, slot, generation and end of each, as words in an `ArrayBuffer`; undefined for
 /// none.
 fn grants(js: Js, answers: &[Answer]) -> Value {

@@ -1,21 +1,30 @@
-//! One Node environment (the main thread, or a worker) as the core sees it: a completion queue, and one thread-safe
-//! function that runs JavaScript's `drain` for a whole batch.
+//! One Node environment (the main thread, or a worker) as the core sees it: a completion queue, and what runs
+//! JavaScript's `drain` for a whole batch: its event loop, which watches the queue and drives the connections, or a
+//! thread-safe function where there is no libuv.
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use napi::sys;
 use scrubjay_core::host::{Completion, Queue};
 
-use crate::answer::answer;
+use crate::answer::{answer, size_of_text};
 use crate::errors;
 use crate::exchange::Exchange;
 use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
+use crate::uv::Watch;
 
 /// The longest that the end of the process waits for invalidations on their way to the shared tier.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// So long answers are handed to JavaScript before its event loop gets on with other things.
+const TURN: Duration = Duration::from_millis(1);
+/// So much text is handed over at once: JavaScript will parse it before the loop gets on.
+const TEXT: usize = 256 << 10;
+/// How often the clock is looked at: once in half as many answers.
+const LOOK: usize = 32;
 
 /// An environment; shared by its caches.
 pub type HostRef = Arc<Host>;
@@ -24,6 +33,7 @@ pub type HostRef = Arc<Host>;
 pub struct Host {
     queue: Arc<Queue>,
     waker: Arc<Waker>,
+    watch: Mutex<Option<Watch>>,
     number: u64,
     exchange: Arc<Exchange>,
     /// The caches of which entries are gone, by the numbers that JavaScript gave them.
@@ -35,6 +45,7 @@ pub struct Host {
 /// Node frees it when the environment ends, even under a thread that still counts on it. So it is taken out of here
 /// before, and a wake holds the lock while it uses it. That lock is a leaf: the call only appends to a list and writes
 /// to a descriptor.
+#[derive(Default)]
 struct Waker(Mutex<Option<Function>>);
 
 #[derive(Clone, Copy)]
@@ -90,12 +101,17 @@ impl Host {
     /// Wakes the environment, because entries of one of its caches are gone. On any thread.
     pub fn note_gone(&self, id: u64) {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(id);
-        self.waker.wake();
+        self.queue.rouse();
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the environment: nothing of it is called any more, undelivered leads go to the next waiter.
-    fn end(&self) {
+    pub fn end(&self) {
         self.waker.stop();
+        self.watch().take();
         self.queue.close();
         errors::leave(self.number);
     }
@@ -114,26 +130,54 @@ fn watch_exit() {
     });
 }
 
-/// `start(drain)` → `[host, number, exchange]`: begins an environment. `drain` is called when completions are there or
-/// entries are gone. It does not keep the process alive: see `keep_alive`.
-pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
+/// `start(drain, libuv)` → `[host, number, exchange]`: begins an environment. `drain` is called when completions are
+/// there or entries are gone; `libuv` says whether its event loop may watch for that itself. It does not keep the process
+/// alive: see `keep_alive`.
+pub fn start(js: Js, [drain, libuv, ..]: Arguments) -> Value {
     watch_exit();
-    let waker = Arc::new(Waker(Mutex::new(None)));
-    let Some(function) = thread_safe_function(js, drain) else {
-        js.throw("scrubjay: Node has no thread-safe function left");
-        return UNDEFINED;
-    };
-    *waker.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(function);
-    let queue = Queue::with_waker({
-        let waker = waker.clone();
-        move || waker.wake()
-    });
     let exchange = Exchange::new();
     let Some(window) = exchange.window(js) else {
         js.throw("scrubjay: this Node allows no buffers over memory of an addon");
         return UNDEFINED;
     };
-    let host = Arc::new(Host { queue, waker, number: errors::enrol(), exchange, gone: Mutex::default() });
+    let looped = js.is_true(libuv).then(|| looped(js, drain, &exchange)).flatten();
+    match looped.map_or_else(|| woken(js, drain, exchange), Ok) {
+        Ok(host) => {
+            let number = js.number(errors::first_number(host.number));
+            js.array(&[js.external(Handle::Host(host)), number, window])
+        }
+        Err(why) => {
+            js.throw(why);
+            UNDEFINED
+        }
+    }
+}
+
+fn host_with(queue: Arc<Queue>, waker: Arc<Waker>, exchange: Arc<Exchange>) -> HostRef {
+    let (watch, gone) = (Mutex::default(), Mutex::default());
+    Arc::new(Host { queue, waker, watch, number: errors::enrol(), exchange, gone })
+}
+
+/// An environment whose event loop watches its queue.
+fn looped(js: Js, drain: Value, exchange: &Arc<Exchange>) -> Option<HostRef> {
+    let host = host_with(Queue::looping().ok()?, Arc::default(), exchange.clone());
+    let Some(watch) = Watch::begin(js, drain, &host) else {
+        host.end();
+        return None;
+    };
+    *host.watch() = Some(watch);
+    Some(host)
+}
+
+/// An environment that a thread of the core wakes.
+fn woken(js: Js, drain: Value, exchange: Arc<Exchange>) -> Result<HostRef, &'static str> {
+    let function = thread_safe_function(js, drain).ok_or("scrubjay: Node has no thread-safe function left")?;
+    let waker = Arc::new(Waker(Mutex::new(Some(function))));
+    let queue = Queue::with_waker({
+        let waker = waker.clone();
+        move || waker.wake()
+    });
+    let host = host_with(queue, waker, exchange);
     // Hooks run last in, first out: this one, added after the function was made, runs before Node frees that.
     let hook = Arc::into_raw(host.clone());
     // SAFETY: `environment_ends` takes exactly this pointer, once.
@@ -142,15 +186,13 @@ pub fn start(js: Js, [drain, ..]: Arguments) -> Value {
     if status != sys::Status::napi_ok {
         // SAFETY: the hook was not added, so the pointer is still ours.
         unsafe { Arc::from_raw(hook) }.end();
-        js.throw("scrubjay: this environment is ending");
-        return UNDEFINED;
+        return Err("scrubjay: this environment is ending");
     }
-    let number = js.number(errors::first_number(host.number));
-    js.array(&[js.external(Handle::Host(host)), number, window])
+    Ok(host)
 }
 
 unsafe extern "C" fn environment_ends(host: *mut c_void) {
-    // SAFETY: the pointer is that of `start`, and a hook runs once.
+    // SAFETY: the pointer is that of `woken`, and a hook runs once.
     let host = unsafe { Arc::from_raw(host.cast::<Host>()) };
     host.end();
 }
@@ -192,7 +234,12 @@ fn host<'call>(js: Js, value: Value) -> &'call HostRef {
 
 /// `keep_alive(host)`: from now on the process stays, because callers wait.
 pub fn keep_alive(js: Js, [value, ..]: Arguments) -> Value {
-    host(js, value).waker.with(|Function(function)| {
+    let host = host(js, value);
+    if let Some(watch) = *host.watch() {
+        // SAFETY: this is the thread of the environment, which takes the watch out when it ends.
+        unsafe { watch.keep_alive() };
+    }
+    host.waker.with(|Function(function)| {
         // SAFETY: the function is live while it is in the waker, and this is the thread that made it.
         unsafe { sys::napi_ref_threadsafe_function(js.raw(), function) };
     });
@@ -201,23 +248,39 @@ pub fn keep_alive(js: Js, [value, ..]: Arguments) -> Value {
 
 /// `let_go(host)`: nobody waits any more; the process may end.
 pub fn let_go(js: Js, [value, ..]: Arguments) -> Value {
-    host(js, value).waker.with(|Function(function)| {
+    let host = host(js, value);
+    if let Some(watch) = *host.watch() {
+        // SAFETY: as in `keep_alive`.
+        unsafe { watch.let_go() };
+    }
+    host.waker.with(|Function(function)| {
         // SAFETY: as in `keep_alive`.
         unsafe { sys::napi_unref_threadsafe_function(js.raw(), function) };
     });
     UNDEFINED
 }
 
-/// `drain(host, max)` → `[token, answer, token, answer, …]`, at most `max` of them.
+/// `drain(host, max)` → `[token, answer, token, answer, …]`, at most `max` of them, and no more than the event loop has
+/// time for: then `drain` is called again.
 #[expect(clippy::cast_precision_loss, reason = "tokens are numbers of JavaScript")]
 pub fn drain(js: Js, [value, max, ..]: Arguments) -> Value {
+    let begun = Instant::now();
+    let queue = &host(js, value).queue;
     let max = usize::try_from(js.as_id(max)).unwrap_or(usize::MAX);
     let mut completions: Vec<Completion> = Vec::new();
-    host(js, value).queue.drain(max, &mut completions);
+    queue.drive(max, &mut completions);
     let mut flat = Vec::with_capacity(completions.len() * 2);
-    for completion in completions {
+    let (mut completions, mut text) = (completions.into_iter(), 0);
+    while let Some(completion) = completions.next() {
+        text += size_of_text(&completion.answer);
         flat.push(js.number(completion.token as f64));
         flat.push(answer(js, completion.answer));
+        // A look at the clock takes longer than a short answer.
+        let looks = flat.len() % LOOK == 0 || text > TEXT;
+        if looks && (text > TEXT || begun.elapsed() > TURN) && completions.len() > 0 {
+            queue.give_back(completions);
+            break;
+        }
     }
     js.array(&flat)
 }

@@ -356,6 +356,29 @@ impl Js {
         unsafe { sys::napi_throw_error(self.env, ptr::null(), message.as_ptr()) };
     }
 
+    /// Runs a function of our JavaScript from the event loop, and what is due after it. What it throws is uncaught.
+    pub fn call_back(self, function: sys::napi_ref) {
+        let mut scope = ptr::null_mut();
+        let (mut callee, mut this, mut result) = (UNDEFINED, UNDEFINED, UNDEFINED);
+        // SAFETY: this is the thread of `env` and no JavaScript runs on it; `function` is a reference that holds its
+        // function; the results are writable, and the handles end with the scope.
+        unsafe {
+            if sys::napi_open_handle_scope(self.env, &mut scope) != sys::Status::napi_ok {
+                return;
+            }
+            sys::napi_get_reference_value(self.env, function, &mut callee);
+            sys::napi_get_global(self.env, &mut this);
+            let status =
+                sys::napi_make_callback(self.env, ptr::null_mut(), this, callee, 0, ptr::null(), &mut result);
+            if status == sys::Status::napi_pending_exception {
+                let mut error = UNDEFINED;
+                sys::napi_get_and_clear_last_exception(self.env, &mut error);
+                sys::napi_fatal_exception(self.env, error);
+            }
+            sys::napi_close_handle_scope(self.env, scope);
+        }
+    }
+
     /// Exports a native function.
     pub fn export_function(self, exports: Value, name: &str, function: sys::napi_callback) {
         let mut value = UNDEFINED;

@@ -1,8 +1,8 @@
 //! The addon behind the npm package `scrubjay`: the seam of the core, as plain functions for `lib/*.js`.
 //!
 //! Nothing here is public: `index.d.ts` is. JavaScript keeps the promises, this keeps the calls: every function
-//! answers at once or is completed through one queue per Node environment, whose waker schedules one call of one
-//! JavaScript function for a whole batch (`host.rs`). No promise, task or reference is made per operation here.
+//! answers at once or is completed through one queue per Node environment. Its event loop drives the connections itself
+//! (`uv.rs`), or is woken for a whole batch (`host.rs`): one call of one JavaScript function either way. No promise, task or reference is made per operation here.
 //!
 //! What an answer looks like in JavaScript is in `answer.rs`.
 
@@ -17,6 +17,7 @@ mod js;
 mod slots;
 mod table;
 mod template;
+mod uv;
 
 use napi::bindgen_prelude::{JsValue, Object};
 use napi_derive::napi;

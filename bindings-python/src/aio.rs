@@ -1,5 +1,8 @@
 //! How an event loop waits: one queue for each loop, whose descriptor the loop watches.
 //!
+//! When that is readable the loop drives the connections itself, so a reply of the server wakes this thread and none of
+//! the core before it; what is asked for by those who got an answer leaves as one write.
+//!
 //! A call that is answered at once touches no future. Otherwise its token stands for a future here, and the
 //! loop's own thread sets the results of a whole batch at one wake. A call is made on that thread too, so its
 //! future is in its place before anything can be delivered.
@@ -7,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -19,8 +23,10 @@ use scrubjay_core::host::{self, Answer, Completion, Queue, Step};
 
 use crate::{answer, blocking, errors, exit, sweep};
 
-/// At most this many answers are delivered before the loop gets on with other things.
+/// At most this many answers are delivered before the loop gets on with other things,
 const BATCH: usize = 256;
+/// and at most for so long, or one.
+const TURN: Duration = Duration::from_millis(1);
 
 /// The completion queue of one event loop.
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
@@ -117,7 +123,7 @@ impl LoopQueue {
     #[new]
     fn new(watched: bool) -> PyResult<Self> {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
-        let queue = if watched { Queue::with_fd()? } else { Queue::new() };
+        let queue = if watched { Queue::looping()? } else { Queue::new() };
         let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
         sweep::enrol(owner, &queue);
         Ok(LoopQueue {
@@ -141,12 +147,21 @@ impl LoopQueue {
         if !self.is_of_this_process() {
             return Ok(Vec::new());
         }
+        let begun = Instant::now();
         let mut batch = std::mem::take(&mut *self.taken());
-        self.queue.drain(BATCH, &mut batch);
-        // One answer that cannot be made an object must not keep the others from their callers.
-        let results: Vec<_> = batch.into_iter().map(|completion| self.hand_out(py, completion)).collect();
+        self.queue.drive(BATCH, &mut batch);
+        let mut batch = batch.into_iter();
+        let mut outcome = Ok(());
+        while let Some(completion) = batch.next() {
+            // One answer that cannot be made an object must not keep the others from their callers.
+            outcome = outcome.and(self.hand_out(py, completion));
+            if begun.elapsed() > TURN && batch.len() > 0 {
+                self.queue.give_back(batch);
+                break;
+            }
+        }
         let gone = sweep::taken_by_loop(py, self.owner);
-        results.into_iter().collect::<PyResult<()>>().map(|()| gone)
+        outcome.map(|()| gone)
     }
 
     /// Blocks until answers are there, for a later `deliver`. False when the queue was closed.

@@ -117,7 +117,7 @@ impl Tiers {
                     // What stands there is no use to anybody.
                     Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
                         wish.force = true;
-                        self.claim(vec![wish], None).go();
+                        self.claim(vec![wish], None).go_behind();
                     }
                     _ => self.lead_without(&wish),
                 }
@@ -205,7 +205,7 @@ impl Tiers {
         process().runtime().spawn(async move {
             tokio::time::sleep(pause).await;
             let (tiers, wishes) = open.into_parts();
-            tiers.claim(wishes, None).go();
+            tiers.claim(wishes, None).go_behind();
         });
     }
 }

@@ -73,7 +73,7 @@ impl Drop for Grip {
         process().runtime().spawn(async move {
             // Where there is too much to do it ends by itself.
             if let Ok(slot) = held.tier.admit("get_or_fetch", held.name.len()) {
-                held.tier.release(slot, held.name.clone(), token).go();
+                held.tier.release(slot, held.name.clone(), token).go_behind();
             }
         });
     }
@@ -95,7 +95,7 @@ impl Held {
                 let _ = me.state.compare_exchange(HELD, LOST, Ordering::AcqRel, Ordering::Acquire);
             }
         });
-        kick.go();
+        kick.go_behind();
         true
     }
 }

@@ -190,7 +190,7 @@ impl Tiers {
             let kick = shared.load(slot, &flight.key, move |named, read| {
                 let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
                 let wish = open.tiers.probed(flight, shared.loaded(named.key(), read, now));
-                open.tiers.claim(wish.into_iter().collect(), Some(until)).go();
+                open.tiers.claim(wish.into_iter().collect(), Some(until)).go_behind();
             });
             return reply.go(kick);
         }
@@ -203,7 +203,7 @@ impl Tiers {
                 // A batch that waited for another process would keep what it leads itself from those that wait for it.
                 wishes.extend(open.tiers.probed(flight, loaded).map(Wish::impatient));
             }
-            open.tiers.claim(wishes, Some(until)).go();
+            open.tiers.claim(wishes, Some(until)).go_behind();
         });
         reply.go(kick);
     }
@@ -272,7 +272,7 @@ impl Tiers {
             let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took);
             kick = self.keep(key, record, ended);
         })?;
-        kick.go();
+        kick.go_behind();
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
         Ok(write_receipt())
     }
@@ -283,7 +283,7 @@ impl Tiers {
             ErrorKind::NotFound => {
                 let mut kick = Kick::NONE;
                 let ended = self.table.end(lease, |key, ended| kick = self.keep(key, self.negative(), ended))?;
-                kick.go();
+                kick.go_behind();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
             }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Completion, Receipt};
 use super::driving::{Driving, Waits};
+use super::looping::Looping;
 use super::wake::{EventFd, Wake};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Condvar, Mutex, lock};
@@ -38,10 +39,18 @@ pub struct Queue {
     owed_wake: AtomicBool,
     #[cfg(not(feature = "shuttle"))]
     owed_sleeper: AtomicBool,
-    /// What the thread that waits drives.
-    driving: Option<Driving>,
+    drives: Drives,
     #[cfg(all(test, feature = "shuttle"))]
     pub(crate) mutant: Option<Mutant>,
+}
+
+/// What the host drives.
+enum Drives {
+    Nothing,
+    /// The thread that waits drives.
+    Waiter(Driving),
+    /// The event loop that watches the descriptor drives.
+    Loop(Looping),
 }
 
 /// Seeded bugs, for the model checks to find.
@@ -95,7 +104,18 @@ impl Queue {
 
     fn driven_by(waits: Waits) -> Arc<Queue> {
         let Ok((bell, driving)) = Driving::new(waits) else { return Self::new() };
-        Arc::new(Queue { driving: Some(driving), ..Self::made(bell) })
+        Arc::new(Queue { drives: Drives::Waiter(driving), ..Self::made(bell) })
+    }
+
+    /// A queue for an event loop, which watches its [`Queue::fd`] for reading and calls [`Queue::drive`] when that is
+    /// so: there it drives the connections that bring its answers, where nobody else uses them. All calls whose answers
+    /// come here are made on the thread of the loop.
+    ///
+    /// # Errors
+    /// The operating system's, when it has no descriptor left.
+    pub fn looping() -> io::Result<Arc<Queue>> {
+        let (bell, looping) = Looping::new()?;
+        Ok(Arc::new(Queue { drives: Drives::Loop(looping), ..Self::made(bell) }))
     }
 
     /// A queue whose [`Queue::fd`] is readable while completions are there.
@@ -125,7 +145,7 @@ impl Queue {
             owed_wake: AtomicBool::new(false),
             #[cfg(not(feature = "shuttle"))]
             owed_sleeper: AtomicBool::new(false),
-            driving: None,
+            drives: Drives::Nothing,
             #[cfg(all(test, feature = "shuttle"))]
             mutant: None,
         }
@@ -139,7 +159,39 @@ impl Queue {
 
     /// The descriptor to poll for reading, if this queue has one. It is valid as long as the queue.
     pub fn fd(&self) -> Option<RawFd> {
-        self.wake.fd()
+        match &self.drives {
+            Drives::Loop(looping) => Some(looping.fd()),
+            _ => self.wake.fd(),
+        }
+    }
+
+    /// A turn of an event loop: sends and receives what can be without a wait, for about a millisecond at most, and then
+    /// as [`Queue::drain`]. Requests that follow, as many as there were answers, leave together.
+    pub fn drive(&self, max: usize, out: &mut Vec<Completion>) -> usize {
+        let Drives::Loop(looping) = &self.drives else { return self.drain(max, out) };
+        looping.turn();
+        let count = self.drain(max, out);
+        looping.expect(count);
+        count
+    }
+
+    /// What an event loop asks for from now on is held back until [`Queue::send`]: it is in the midst of a turn.
+    pub fn hold(&self) {
+        if let Drives::Loop(looping) = &self.drives {
+            looping.hold();
+        }
+    }
+
+    /// Sends what was held back: the turn of the event loop is over.
+    pub fn send(&self) {
+        if let Drives::Loop(looping) = &self.drives {
+            looping.send();
+        }
+    }
+
+    /// Has the host look at its queue, though there may be nothing.
+    pub fn rouse(&self) {
+        self.wake.wake();
     }
 
     /// Appends at most `max` completions and returns how many. Call it until it returns less than `max`;
@@ -158,11 +210,25 @@ impl Queue {
         count
     }
 
+    /// Takes completions back that a host has drained and has no time for now, and has it woken again.
+    pub fn give_back(&self, rest: impl DoubleEndedIterator<Item = Completion>) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            // What they hold runs into the flight table when it is dropped: never under our lock.
+            drop(state);
+            return rest.for_each(drop);
+        }
+        rest.rev().for_each(|completion| state.done.push_front(completion));
+        state.woken = true;
+        drop(state);
+        self.wake.wake();
+    }
+
     /// Blocks until a completion is there, the time is over or the queue is closed; then as [`Queue::drain`].
     /// Returns 0 in the latter two cases.
     pub fn wait(&self, max: usize, timeout: Option<Duration>, out: &mut Vec<Completion>) -> usize {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        if let Some(mut turn) = self.driving.as_ref().and_then(Driving::begin) {
+        if let Some(mut turn) = self.waiter().and_then(Driving::begin) {
             loop {
                 let mut state = lock(&self.state);
                 if !state.done.is_empty() || state.closed {
@@ -346,14 +412,27 @@ impl Queue {
 
     /// Does what is owed for a request that brings an answer to this queue.
     pub(crate) fn go(&self, kick: Kick) {
-        match (&self.driving, kick.line()) {
-            (Some(driving), Some(line)) if driving.adopt(line) => kick.go_to_drive(),
+        match (&self.drives, kick.line()) {
+            (Drives::Loop(looping), _) => looping.go(kick),
+            (Drives::Waiter(driving), Some(line)) if driving.adopt(line) => kick.go_to_drive(),
             _ => kick.go(),
         }
     }
 
+    fn waiter(&self) -> Option<&Driving> {
+        match &self.drives {
+            Drives::Waiter(driving) => Some(driving),
+            _ => None,
+        }
+    }
+
     fn announce(&self, wake: bool, sleeper: bool) {
-        let wake = wake && !self.driving.as_ref().is_some_and(Driving::is_handing_out);
+        let seen = match &self.drives {
+            Drives::Nothing => false,
+            Drives::Waiter(driving) => driving.is_handing_out(),
+            Drives::Loop(looping) => looping.is_handing_out(),
+        };
+        let wake = wake && !seen;
         if sleeper {
             self.arrived.notify_one();
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
+use super::loop_bell::LoopBell;
 use crate::wire::Bell;
 
 /// One of the ways to wake a host. Waking is idempotent and never blocks.
@@ -14,6 +15,8 @@ pub(crate) enum Wake {
     Fd(EventFd),
     /// The host waits inside the queue, on a descriptor among others.
     Bell(Arc<EventFd>),
+    /// The host is an event loop, which watches a descriptor beside others.
+    Loop(Arc<LoopBell>),
     /// The host gave a function.
     Call(Box<dyn Fn() + Send + Sync>),
 }
@@ -23,7 +26,7 @@ impl Wake {
     pub(crate) fn fd(&self) -> Option<RawFd> {
         match self {
             Wake::Fd(fd) => Some(fd.as_raw_fd()),
-            Wake::None | Wake::Bell(_) | Wake::Call(_) => None,
+            Wake::None | Wake::Bell(_) | Wake::Loop(_) | Wake::Call(_) => None,
         }
     }
 
@@ -33,13 +36,15 @@ impl Wake {
             Wake::Call(call) => call(),
             Wake::Fd(fd) => fd.signal(),
             Wake::Bell(fd) => fd.signal(),
+            Wake::Loop(bell) => bell.ring(),
         }
     }
 
     /// Takes back what was signalled, if the host sees a level.
     pub(crate) fn clear(&self) {
         match self {
-            Wake::None | Wake::Call(_) => {}
+            // A loop clears its bell at the beginning of a turn.
+            Wake::None | Wake::Loop(_) | Wake::Call(_) => {}
             Wake::Fd(fd) => fd.clear(),
             Wake::Bell(fd) => fd.clear(),
         }
@@ -61,7 +66,7 @@ impl EventFd {
         Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    fn signal(&self) {
+    pub(super) fn signal(&self) {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: `one` is 8 readable bytes, the descriptor is ours. A full counter (EAGAIN) is readable already, so
         // the result does not matter.

@@ -272,7 +272,7 @@ impl Tier {
                 let tier = me.upgrade().ok_or(Trouble::Closed);
                 match tier.and_then(|tier| Slot::take(&tier, 0)) {
                     Ok(slot) if again() => {
-                        slot.tier.clone().run_by_text(name, slot, calls, replies, finish, done).go();
+                        slot.tier.clone().run_by_text(name, slot, calls, replies, finish, done).go_behind();
                     }
                     Ok(_) => done(Err(Trouble::lost("another write came before").into_error(name))),
                     Err(trouble) => done(Err(trouble.into_error(name))),

@@ -14,6 +14,8 @@ const BUFFER: usize = 64 << 10;
 const _: () = assert!(BUFFER > 2 * MAX_LINE, "a line that has not come whole leaves room for more");
 /// Reads in a row, before others of the same thread have their turn.
 const READS: usize = 8;
+/// So much goes straight into a value at once, on a thread that has other things to do: some tens of microseconds.
+const SHORT: usize = 256 << 10;
 /// Pieces of one write.
 const PIECES: usize = 64;
 
@@ -71,19 +73,28 @@ impl Io {
         !self.sending.is_empty() || self.transport.wants_write()
     }
 
-    /// Receives what has come. Returns whether there is more.
-    pub fn receive(&mut self, pipe: &Pipe, received: &AtomicU64, due: &mut Due) -> Result<bool, Failure> {
+    /// Receives what has come, one `short` piece of it or more. Returns whether there is more.
+    pub fn receive(
+        &mut self,
+        pipe: &Pipe,
+        received: &AtomicU64,
+        short: bool,
+        due: &mut Due,
+    ) -> Result<bool, Failure> {
         let Io { transport, parser, buffer, held, replies, .. } = self;
-        for _ in 0..READS {
+        let (reads, most) = if short { (1, SHORT) } else { (READS, usize::MAX) };
+        for _ in 0..reads {
             let mut slices = [IoSliceMut::new(&mut []), IoSliceMut::new(&mut buffer[*held..])];
             let mut room = 0;
+            let mut pieces = 1..2;
             if let Some(rest) = parser.room() {
-                room = rest.len();
-                slices[0] = IoSliceMut::new(rest);
+                room = rest.len().min(most);
+                // What comes behind a piece of a value is more of that value.
+                pieces = 0..if room < rest.len() { 1 } else { 2 };
+                slices[0] = IoSliceMut::new(&mut rest[..room]);
             }
-            let all = room + slices[1].len();
-            let first = usize::from(room == 0);
-            let count = match transport.read(&mut slices[first..]) {
+            let all = slices[pieces.clone()].iter().map(|piece| piece.len()).sum();
+            let count = match transport.read(&mut slices[pieces]) {
                 Ok(0) => return Err(Failure::Ended("it was closed".into())),
                 Ok(count) => count,
                 Err(error) => return waits(&error).map(|()| false),

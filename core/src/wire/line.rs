@@ -9,11 +9,15 @@
 //! waits for answers takes it over ([`Line::claim`]): then a reply wakes that thread and no other before it. The task
 //! goes on to look at deadlines and at the end, and takes the socket back when its driver has not come for a while, or
 //! has given it up ([`Line::release`]).
+//!
+//! An **event loop** is a host that cannot say whether it waits: it may as well be busy with something else. So it drives
+//! where nobody else uses the connection ([`Line::claim_for_loop`]), gives way to everybody who would wait for it, and
+//! leaves the connection to the task whenever nothing has been on its way for a while.
 
 use std::future::poll_fn;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,9 +29,10 @@ use tokio::time::{Sleep, sleep};
 
 use super::exclusive::Exclusive;
 use super::io::Io;
+use super::kick::Kick;
 use super::outbound::Outbound;
 use super::pipe::{Done, Due, Failure, Pipe, Taken};
-use super::transport::{Transport, shut_down};
+use super::transport::{Transport, is_readable, shut_down};
 use crate::clock::coarse_ms;
 use crate::stats::Counter;
 
@@ -51,6 +56,10 @@ pub(crate) struct Line {
     blocked: AtomicBool,
     /// When the host that drives was last there, in ms of [`coarse_ms`]; [`WAITING`] while it waits.
     seen: AtomicU64,
+    /// Which event loop used it last, by its bell; 0 for all who are none.
+    user: AtomicUsize,
+    /// Since when that one alone does, in ms of [`coarse_ms`].
+    used_since: AtomicU64,
 }
 
 /// Who waits on the socket.
@@ -66,6 +75,11 @@ struct Watch {
 pub(crate) trait Bell: Send + Sync {
     /// Wakes it, or keeps it from falling asleep.
     fn ring(&self);
+
+    /// Whether it is an event loop, of which nobody knows whether it waits.
+    fn is_of_loop(&self) -> bool {
+        false
+    }
 }
 
 /// The host waits on the socket at this moment.
@@ -75,7 +89,7 @@ const AWAY: u64 = 50;
 
 /// Who made the reads that brought something.
 #[derive(Default)]
-pub(crate) struct Driven([Counter; 2]);
+pub(crate) struct Driven([Counter; 3]);
 
 impl Driven {
     /// Reads by the task of the core.
@@ -85,15 +99,17 @@ impl Driven {
 
     /// Reads by threads of hosts.
     pub fn by_caller(&self) -> u64 {
-        self.0[Driver::Host as usize].get()
+        self.0[Driver::Host as usize].get() + self.0[Driver::Loop as usize].get()
     }
 }
 
 /// Who makes a round.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Driver {
     Core,
     Host,
+    /// A host that has other things to do: its rounds are short.
+    Loop,
 }
 
 /// What is next for a driver.
@@ -106,42 +122,6 @@ pub(crate) enum Round {
     /// There is more at once.
     Again,
     Ended,
-}
-
-/// What a caller owes a connection on which it has queued something: to be done when it holds no lock.
-#[must_use = "nothing is sent before"]
-pub(crate) struct Kick(Option<(Arc<Line>, Taken)>);
-
-impl Kick {
-    /// Nothing is owed.
-    pub const NONE: Kick = Kick(None);
-
-    /// Sends, or tells the driver to.
-    pub fn go(self) {
-        if let Some((line, taken)) = self.0 {
-            match taken {
-                Taken::First => {
-                    line.send_here();
-                    line.have_watched();
-                }
-                Taken::Tell => line.tell(),
-                Taken::Known => {}
-            }
-        }
-    }
-
-    /// As [`Kick::go`], by a caller that is going to wait on the socket, or to [have it watched](Line::have_watched).
-    pub fn go_to_drive(self) {
-        match self.0 {
-            Some((line, Taken::First)) => line.send_here(),
-            other => Kick(other).go(),
-        }
-    }
-
-    /// The connection, where anything is owed.
-    pub fn line(&self) -> Option<&Arc<Line>> {
-        self.0.as_ref().map(|(line, _)| line)
-    }
 }
 
 impl Line {
@@ -157,6 +137,8 @@ impl Line {
             timed: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             seen: AtomicU64::new(0),
+            user: AtomicUsize::new(0),
+            used_since: AtomicU64::new(0),
             watch: Mutex::default(),
             io: Exclusive::new(Io::new(transport, limit)),
         })
@@ -168,8 +150,7 @@ impl Line {
         deadline: u64,
         make: impl FnOnce(Result<&mut Outbound, Failure>) -> Option<Done>,
     ) -> Kick {
-        let taken = self.pipe.submit(deadline, make);
-        Kick(taken.filter(|taken| *taken != Taken::Known).map(|taken| (self.clone(), taken)))
+        Kick::new(self.pipe.submit(deadline, make).map(|taken| (self.clone(), taken)))
     }
 
     /// How many bytes have come so far.
@@ -220,6 +201,24 @@ impl Line {
         self.pipe.is_alone() && self.claim(bell)
     }
 
+    /// As [`Line::claim`], for an event loop: where its request is the only one on its way, or nobody else has made one
+    /// for a while. Others would wait for whatever the loop does meanwhile.
+    pub fn claim_for_loop(&self, bell: &Arc<dyn Bell>) -> bool {
+        let used_since = self.note_user(address(bell));
+        (self.pipe.is_alone() || used_since + AWAY < coarse_ms()) && self.claim(bell)
+    }
+
+    /// Notes who uses it. Returns since when nobody else does.
+    pub(super) fn note_user(&self, user: usize) -> u64 {
+        if self.user.load(Ordering::Relaxed) == user {
+            return self.used_since.load(Ordering::Relaxed);
+        }
+        let now = coarse_ms();
+        self.used_since.store(now, Ordering::Relaxed);
+        self.user.store(user, Ordering::Relaxed);
+        now
+    }
+
     /// The host of `bell` drives no more.
     pub fn release(&self, bell: &Arc<dyn Bell>) {
         let released = self.watch().host.take_if(|host| Arc::ptr_eq(host, bell)).is_some();
@@ -251,9 +250,15 @@ impl Line {
     }
 
     /// Whether nobody waits on the socket.
-    fn is_unwatched(&self) -> bool {
+    pub(super) fn is_unwatched(&self) -> bool {
         let watch = self.watch();
         watch.core.is_none() && watch.host.is_none()
+    }
+
+    /// Whether nobody is known to wait on the socket.
+    fn is_doubtful(&self) -> bool {
+        let watch = self.watch();
+        watch.core.is_none() && watch.host.as_ref().is_none_or(|host| host.is_of_loop())
     }
 
     /// The host that drives begins to wait.
@@ -279,9 +284,14 @@ impl Line {
     /// Sees to it that the task of the core waits on the socket, where no host does. Returns whether it does.
     fn watch_here(&self) -> Result<bool, Failure> {
         let mut watch = self.watch();
-        if watch.host.is_some() {
+        if let Some(host) = &watch.host {
             let seen = self.seen.load(Ordering::Acquire);
-            if seen == WAITING || seen + AWAY > coarse_ms() || self.pipe.is_idle() {
+            // A loop leaves an idle connection to us, who notice its end; one that waits for a reply is not away.
+            let stays = match (host.is_of_loop(), self.pipe.is_idle()) {
+                (false, idle) => idle,
+                (true, idle) => !idle && !self.has_outbound() && !is_readable(self.fd),
+            };
+            if seen == WAITING || seen + AWAY > coarse_ms() || stays {
                 return Ok(false);
             }
             watch.host = None;
@@ -310,6 +320,22 @@ impl Line {
             is_ready = true;
         }
         is_ready
+    }
+
+    /// What is owed for something that was queued, but for seeing to it that anybody drives.
+    pub(super) fn send_or_tell(&self, taken: Taken) {
+        match taken {
+            Taken::First => self.send_here(),
+            Taken::Tell => self.tell(),
+            Taken::Known => {}
+        }
+    }
+
+    /// Sends what is queued, by a caller that has held it back: see [`Kick::hold`].
+    pub fn send_queued(&self) {
+        if self.pipe.has_outbound() {
+            self.send_here();
+        }
     }
 
     /// Tells the driver that there is something to send.
@@ -345,7 +371,8 @@ impl Line {
     pub fn round(&self, driver: Driver, due: &mut Due) -> Round {
         let mut io = self.io.lock();
         let before = self.received();
-        let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, due));
+        let short = driver == Driver::Loop;
+        let outcome = io.send(&self.pipe).and_then(|_| io.receive(&self.pipe, &self.received, short, due));
         if self.received() > before {
             self.driven.0[driver as usize].add(1);
         }
@@ -365,6 +392,11 @@ impl Line {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What tells one event loop from another.
+fn address(bell: &Arc<dyn Bell>) -> usize {
+    Arc::as_ptr(bell).cast::<()>() as usize
 }
 
 /// A descriptor that is open as long as it is watched.
@@ -425,7 +457,7 @@ fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
     let next = line.pipe.expire(now, due);
     due.settle();
     // The end of the connection is to be noticed though nothing is on its way.
-    let next = next.or_else(|| line.is_unwatched().then_some(now + AWAY))?;
+    let next = next.or_else(|| line.is_doubtful().then_some(now + AWAY))?;
     line.timed.store(true, Ordering::Release);
     // The driver may be a host that goes away.
     Some(Box::pin(sleep(Duration::from_millis((next - now).min(AWAY)))))

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Line ── one connection: who may do I/O, and what it does then
+//!  ├─ kick        what is owed for a request that was queued
 //!  ├─ exclusive   one at a time does I/O, and nothing that was queued is left behind
 //!  ├─ io          sends and receives what can be without a wait
 //!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
@@ -15,6 +16,7 @@
 
 mod exclusive;
 mod io;
+mod kick;
 mod line;
 #[cfg(all(test, feature = "shuttle"))]
 mod model;
@@ -24,7 +26,8 @@ mod pipe;
 mod reply;
 mod transport;
 
-pub(crate) use line::{Bell, Driven, Driver, Kick, Line, Round, drive};
+pub(crate) use kick::Kick;
+pub(crate) use line::{Bell, Driven, Driver, Line, Round, drive};
 pub(crate) use outbound::Outbound;
 pub(crate) use pipe::{Done, Due, Failure, Replies};
 pub(crate) use reply::Reply;

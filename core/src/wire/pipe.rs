@@ -99,6 +99,14 @@ impl Due {
         self.0.is_empty()
     }
 
+    /// Takes out those with more than `limit` bytes: to look at them takes time.
+    pub fn take_large(&mut self, limit: usize) -> Due {
+        let is_large = |outcome: &Result<Replies, Failure>| {
+            outcome.as_ref().is_ok_and(|replies| replies.iter().map(Reply::bytes).sum::<usize>() > limit)
+        };
+        Due(self.0.extract_if(.., |(_, outcome)| is_large(outcome)).collect())
+    }
+
     /// Makes the calls. A panic in one is its own: the others are made.
     pub fn settle(&mut self) {
         if self.0.is_empty() {

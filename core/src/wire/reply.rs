@@ -35,7 +35,7 @@ pub(super) const MAX_BYTES: usize = 64 << 20;
 
 impl Reply {
     /// The bytes of the values in it.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Reply::Value(bytes) => bytes.len(),
             Reply::List(items) | Reply::Map(items) => items.iter().map(Reply::bytes).sum(),

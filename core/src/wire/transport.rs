@@ -98,6 +98,13 @@ pub(super) fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
+/// Whether there is something to read on a socket, or its end.
+pub(super) fn is_readable(fd: RawFd) -> bool {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry of ours; a time of 0 does not wait.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+}
+
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
