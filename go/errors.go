@@ -33,7 +33,7 @@ const (
 	ErrLeaseExpired Kind = 7
 	// ErrRecursiveFetch: a fetch asked, directly or through other fetches, for the key it is loading.
 	ErrRecursiveFetch Kind = 8
-	// ErrOverloaded: a bound on queues, waiters or loads in flight was reached.
+	// ErrOverloaded: a bound on queues, waiters, loads or operations in flight was reached. Nothing was done.
 	ErrOverloaded Kind = 9
 	// ErrClosed: the cache was closed.
 	ErrClosed Kind = 10
