@@ -42,6 +42,7 @@ impl Strikes {
 /// Strikes until it is over. `timeout` is that of the operations which go by the proxy.
 pub fn strike(server: &Server, proxy: &Proxy, strikes: &Strikes, seed: u64, timeout: Duration) {
     let mut random = StdRng::seed_from_u64(seed);
+    kill(server, strikes, None);
     while !strikes.is_over() {
         thread::sleep(Duration::from_millis(random.random_range(200..1_200)));
         let quiet = timeout.mul_f64(random.random_range(0.2..4.0));
@@ -96,8 +97,7 @@ fn kill(server: &Server, strikes: &Strikes, which: Option<usize>) {
 /// Forks until it is over: each child reads and writes through every driver while its parent goes on.
 pub fn fork(world: &World, sides: &dyn Fn() -> Vec<std::sync::Arc<Side>>, strikes: &Strikes, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    while !strikes.is_over() {
-        thread::sleep(Duration::from_millis(random.random_range(300..1_500)));
+    loop {
         let (sides, seed) = (sides(), random.random());
         // SAFETY: the child takes no lock that another thread of its parent may hold, and leaves by `_exit`.
         let child = unsafe { libc::fork() };
@@ -116,6 +116,10 @@ pub fn fork(world: &World, sides: &dyn Fn() -> Vec<std::sync::Arc<Side>>, strike
             Some(1) => {}
             other => return world.fail(format!("a child ended with {other:?}")),
         }
+        if strikes.is_over() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(random.random_range(300..1_500)));
     }
 }
 
