@@ -172,6 +172,8 @@ impl Shared {
                 return Loaded::Absent;
             }
             Err(Unreadable::WrongKey) => {
+                // Both: no value could be read, and who brought it is to blame.
+                self.counters.decode_misses.add(1);
                 self.counters.l2_errors.add(1);
                 self.tier.report_wrong_key();
                 return Loaded::Unreachable;

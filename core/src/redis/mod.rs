@@ -15,6 +15,8 @@
 mod address;
 mod commands;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod landing;
 mod link;

@@ -14,6 +14,8 @@
 //! a [`Line`] may drive it: a task of the core, or the thread of a caller that waits.
 
 mod exclusive;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod io;
 mod line;
 #[cfg(all(test, feature = "shuttle"))]
