@@ -52,11 +52,13 @@ exact = lambda records: [r["value"] for r in records if r["subject"] in ("lru", 
 assert exact(plain) == exact(decimal), "one sequence in two formats"
 memory = {(r["case"], r["metric"], r["subject"]): r["value"] for r in read("memory.json")}
 subjects = {subject for _, _, subject in memory}
-assert subjects == set("scrubjay quick_cache+ttl quick_cache moka+ttl dashmap foyer-s3fifo foyer-s3fifo+ttl mutex-lru".split())
+assert subjects == set("scrubjay quick_cache+ttl quick_cache moka+ttl dashmap foyer-s3fifo foyer-s3fifo+ttl mutex-lru"
+    " scrubjay-alive clock-only".split())
 cases = "get-zipf-1t get-zipf-2t get-uniform-1t get-uniform-2t get-miss-1t insert-evict-1t mix-1t".split()
 for case in cases:
     assert memory[f"rust/{case}", "ns", "scrubjay"] > 0, case
 assert memory["rust/get-zipf-1t", "p99_ns", "scrubjay"] > 0
+assert memory["rust/expiry-10M", "longest_us", "scrubjay"] > 0
 assert 100 < memory["rust/bytes-per-entry", "bytes", "scrubjay"] < 5000
 assert all(value >= 0 for value in memory.values())
 assert " not run; figures" in (out / "report.log").read_text()

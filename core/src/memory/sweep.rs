@@ -10,7 +10,7 @@ use crate::clock::{self, Watch};
 use crate::host::fork_generation;
 
 /// How many steps of the wheel are made while the lock of a shard is held.
-const BATCH: usize = 64;
+const BATCH: usize = 8;
 /// How many steps of the wheels one tick takes: a few milliseconds, so that others on that thread get their turn.
 const STEPS_PER_TICK: usize = 1 << 15;
 

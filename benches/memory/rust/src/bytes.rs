@@ -6,7 +6,7 @@ use std::process::Command;
 use scrubjay_bench_common::Record;
 
 use crate::cases::{all, chosen, median};
-use crate::workload::{Plan, key, value};
+use scrubjay_bench_memory::workload::{Plan, key, value};
 
 /// The argument that makes this program such a process.
 pub const CHILD: &str = "--bytes-of";

@@ -3,8 +3,10 @@
 use scrubjay_bench_common::{Random, Record, Zipf};
 
 use crate::measure::{Subject, Timing};
-use crate::subjects::{Cache, DashMap, Foyer, FoyerTtl, MokaTtl, MutexLru, QuickCache, QuickCacheTtl, Scrubjay};
-use crate::workload::{Key, Plan, Value, value};
+use scrubjay_bench_memory::subjects::{
+    Cache, DashMap, Foyer, FoyerTtl, MokaTtl, MutexLru, QuickCache, QuickCacheTtl, Scrubjay,
+};
+use scrubjay_bench_memory::workload::{Key, Plan, Value, value};
 
 /// Makes a subject of at most so many entries.
 pub type Open = fn(u32) -> Box<dyn Subject>;
@@ -172,10 +174,10 @@ fn seed(round: usize) -> u32 {
     1 + u32::try_from(round).unwrap_or(0)
 }
 
-/// What is worked off in batches may be over the bound by one.
+/// Peers with a bound for each shard may be over the whole by a few.
 fn check_bound(subject: &dyn Subject, plan: &Plan) {
     let (held, most) = (subject.len(), plan.keys as usize);
-    assert!(held <= most, "{}: {held} entries, {most} allowed", subject.name());
+    assert!(held <= most + most / 1_000, "{}: {held} entries, {most} allowed", subject.name());
     assert!(held >= most / 2, "{}: {held} entries, room for {most}", subject.name());
 }
 

@@ -5,15 +5,14 @@
 
 mod bytes;
 mod cases;
+mod expiry;
 mod measure;
-mod subjects;
-mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use scrubjay_bench_common::{Record, scale, write_json};
-use workload::Plan;
+use scrubjay_bench_memory::workload::Plan;
 
 // The same for every subject, and not the bottleneck of any.
 #[global_allocator]
@@ -33,6 +32,7 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
     let plan = Plan::new(scale()?);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [bytes::CHILD, subject] => bytes::child(subject, &plan),
+        [expiry::CHILD] => expiry::child(),
         [out] => measure_all(&PathBuf::from(out), &plan),
         _ => Err("usage: OUT.json".into()),
     }
@@ -43,6 +43,7 @@ fn measure_all(out: &std::path::Path, plan: &Plan) -> Result<(), String> {
     cases::reads(plan, &mut records);
     cases::writes(plan, &mut records);
     bytes::measure(plan, &mut records)?;
+    expiry::measure(&mut records)?;
     write_json(out, &records).map_err(|error| format!("{}: {error}", out.display()))?;
     table(&records);
     Ok(())

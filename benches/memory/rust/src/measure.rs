@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::subjects::Cache;
-use crate::workload::{Key, Value, belongs, key, value};
+use scrubjay_bench_memory::subjects::Cache;
+use scrubjay_bench_memory::workload::{Key, Value, belongs, key, value};
 
 /// A cache under test, whichever it is.
 pub trait Subject {
@@ -71,7 +71,7 @@ impl<C: Cache> Subject for C {
     }
 
     fn len(&self) -> usize {
-        Cache::len(self)
+        self.entries()
     }
 
     fn gets(&self, keys_of_threads: &[Vec<Key>]) -> Timing {

@@ -18,13 +18,17 @@ type Hasher = foldhash::quality::RandomState;
 
 /// A cache under test.
 pub trait Cache: Send + Sync {
+    /// As the tables have it.
     const NAME: &'static str;
     /// Whether it keeps a bound.
     const BOUNDED: bool = true;
 
     /// A cache of at most `entries` entries.
     fn open(entries: u32) -> Self;
+    /// What is held under `key`.
     fn get(&self, key: &Key) -> Option<Value>;
+    /// Holds `value` under `key`, in the place of what was there.
     fn put(&self, key: Key, value: Value);
-    fn len(&self) -> usize;
+    /// How many entries are held.
+    fn entries(&self) -> usize;
 }

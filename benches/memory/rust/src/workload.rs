@@ -43,6 +43,7 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The full work times `scale`.
     pub fn new(scale: f64) -> Self {
         let count = |full, least| u32::try_from(scaled(full, scale.min(1.0), least)).unwrap_or(u32::MAX);
         Plan {

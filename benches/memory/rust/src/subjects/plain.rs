@@ -24,11 +24,12 @@ impl Cache for DashMap {
         self.0.insert(key, value);
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.len()
     }
 }
 
+/// quick_cache as it comes: nothing expires.
 pub struct QuickCache(quick_cache::sync::Cache<Key, Value, quick_cache::UnitWeighter, Hasher>);
 
 impl Cache for QuickCache {
@@ -46,7 +47,7 @@ impl Cache for QuickCache {
         self.0.insert(key, value);
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.len()
     }
 }
@@ -59,6 +60,7 @@ pub fn quick_cache_of<V: Clone>(
     quick_cache::sync::Cache::with(entries as usize, u64::from(entries), weighter, Hasher::default(), lifecycle)
 }
 
+/// foyer's memory tier by S3-FIFO: nothing expires.
 pub struct Foyer(foyer_memory::Cache<Key, Value, Hasher>);
 
 impl Cache for Foyer {
@@ -76,7 +78,7 @@ impl Cache for Foyer {
         self.0.insert(key, value);
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.entries()
     }
 }
@@ -108,7 +110,7 @@ impl Cache for MutexLru {
         let _evicted = self.0.lock().unwrap_or_else(PoisonError::into_inner).push(key, value);
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

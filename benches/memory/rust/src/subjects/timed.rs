@@ -9,6 +9,7 @@ use super::plain::{foyer_of, quick_cache_of};
 use super::{Cache, Hasher, TTL};
 use crate::workload::{Key, Value};
 
+/// Ours.
 pub struct Scrubjay(MemoryCache<Value, Key>);
 
 impl Cache for Scrubjay {
@@ -26,11 +27,12 @@ impl Cache for Scrubjay {
         self.0.set(&key, value, TTL).expect("a good ttl");
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.len()
     }
 }
 
+/// moka with its own time to live.
 pub struct MokaTtl(moka::sync::Cache<Key, Value, Hasher>);
 
 impl Cache for MokaTtl {
@@ -49,7 +51,7 @@ impl Cache for MokaTtl {
         self.0.insert(key, value);
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.run_pending_tasks();
         usize::try_from(self.0.entry_count()).unwrap_or(usize::MAX)
     }
@@ -62,6 +64,7 @@ fn mortal(value: Value) -> Mortal {
     (Instant::now() + TTL, value)
 }
 
+/// quick_cache with a deadline beside each value.
 pub struct QuickCacheTtl(quick_cache::sync::Cache<Key, Mortal, quick_cache::UnitWeighter, Hasher>);
 
 impl Cache for QuickCacheTtl {
@@ -84,11 +87,12 @@ impl Cache for QuickCacheTtl {
         self.0.insert(key, mortal(value));
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.len()
     }
 }
 
+/// foyer by S3-FIFO with a deadline beside each value.
 pub struct FoyerTtl(foyer_memory::Cache<Key, Mortal, Hasher>);
 
 impl Cache for FoyerTtl {
@@ -112,7 +116,7 @@ impl Cache for FoyerTtl {
         self.0.insert(key, mortal(value));
     }
 
-    fn len(&self) -> usize {
+    fn entries(&self) -> usize {
         self.0.entries()
     }
 }
