@@ -87,8 +87,11 @@ fn entry(bytes: &[u8]) {
         let now = 1 << 20;
         if let Loaded::Fresh(record) | Loaded::Stale(record) = shared.loaded(KEY, Ok(read), now) {
             assert!(record.fresh_until <= record.expires && record.stale_until > now);
-            // What is served decodes.
-            record.payload().expect("it was looked through");
+            // What is served decodes, in a host too.
+            if !record.negative {
+                let value = record.payload().expect("it was looked through");
+                assert!(value.codec == Codec::Raw || codec::check_json(&value.bytes, MAX_DEPTH).is_ok());
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Line ── one connection: who may do I/O, and what it does then
+//!  ├─ watch       who waits on the socket, and who is told of what
 //!  ├─ exclusive   one at a time does I/O, and nothing that was queued is left behind
 //!  ├─ io          sends and receives what can be without a wait
 //!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
@@ -25,9 +26,11 @@ mod parser;
 mod pipe;
 mod reply;
 mod transport;
+mod watch;
 
-pub(crate) use line::{Bell, Driven, Driver, Kick, Line, Round, drive};
+pub(crate) use line::{Driven, Driver, Kick, Line, Round, drive};
 pub(crate) use outbound::Outbound;
 pub(crate) use pipe::{Done, Due, Failure, Replies};
 pub(crate) use reply::Reply;
 pub(crate) use transport::Transport;
+pub(crate) use watch::Bell;
