@@ -42,8 +42,6 @@ struct Who<C> {
 pub(super) enum Mutant {
     /// A host that drives no more tells nobody.
     LeavesInSilence,
-    /// What the task waits by is ended after the lock was let go of.
-    EndsItsWatchLate,
     /// Who will not wait has nobody else do it.
     LooksAway,
 }
@@ -73,14 +71,6 @@ impl<C> Watch<C> {
         }
         self.note_host(now);
         who.host = Some(bell.clone());
-        #[cfg(all(test, feature = "shuttle"))]
-        if self.mutant == Some(Mutant::EndsItsWatchLate) {
-            drop(who);
-            // So late that others come in between.
-            (0..20).for_each(|_| shuttle::thread::yield_now());
-            self.who().core = None;
-            return true;
-        }
         // Under the lock: the task must not wait anew before this has ended.
         who.core = None;
         true
