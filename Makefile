@@ -62,6 +62,18 @@ test-core: ## the crate: unit, property and model tests, Redis and its failures
 soak-memory: ## threads fight over small memory caches [SCALE=1 is 10 minutes, SEED=n]
 	@SCALE=$(BENCH_SCALE) cargo test --locked --release -p scrubjay --test memory_soak -- --nocapture
 
+.PHONY: soak-wire
+soak-wire: ## callers of every kind while connections, network and processes fail [SCALE=1 is 10^8 operations, SEED=n]
+	@SCALE=$(BENCH_SCALE) cargo test --locked --release -p scrubjay --test wire_soak -- --nocapture
+
+# `make fuzz FUZZ="resp codecs"` runs only these.
+FUZZ ?=
+SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: ## any bytes to what reads those of others; needs nightly [FUZZ="resp codecs", SECONDS=60]
+	@core/fuzz/run.sh $(SECONDS) $(FUZZ)
+
 .PHONY: test-memory-sanitized
 test-memory-sanitized: ## the memory tier under AddressSanitizer, and under valgrind
 	@core/tests/sanitized.sh

@@ -7,6 +7,9 @@ mod codec;
 mod envelope;
 mod error;
 mod flight;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod key;
 mod memo;

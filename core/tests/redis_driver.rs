@@ -5,6 +5,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -251,6 +252,35 @@ fn more_than_a_socket_takes_at_once_is_sent_by_whoever_drives() {
         let found = answer(&queue, |queue, token| cache.get(b"key:5", queue, token));
         assert!(matches!(found, Answer::Hit { value, .. } if value.bytes.len() == LENGTH));
     }
+}
+
+#[test]
+fn a_connection_that_ends_with_something_to_send_does_not_keep_its_driver_from_its_deadline() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port);
+    let cache = open_with(&proxy.url(), "shop", 1);
+    fill(&cache, 1);
+    let queue = Queue::driving();
+    assert!(is_value(&answer(&queue, |queue, token| cache.get(b"key:0", queue, token)), 0));
+    proxy.hold_present();
+    let sets: Vec<u64> = (0..6).collect();
+    for token in &sets {
+        let stored = Value { codec: Codec::Raw, bytes: vec![b'x'; 4 << 20].into() };
+        let step = cache.set(key(*token).as_bytes(), stored, &PutOptions::default(), &queue, *token);
+        assert!(matches!(step, Ok(Step::Pending)));
+    }
+    // Too late: so the connection is given up, with the socket full, while the waiter does something else.
+    let deadline = Instant::now() + DEADLINE;
+    while cache.stats().l2_errors < sets.len() as u64 {
+        assert!(Instant::now() < deadline, "{:?}", cache.stats());
+        thread::sleep(Duration::from_millis(1));
+    }
+    let answers = collect(&queue, sets.len());
+    assert!(answers.values().all(|answer| matches!(answer, Answer::Done(receipt) if receipt.pending)));
+    let (sender, waited) = channel();
+    let waiter = queue.clone();
+    thread::spawn(move || sender.send(waiter.wait(1, Some(Duration::from_millis(10)), &mut Vec::new())));
+    assert_eq!(waited.recv_timeout(DEADLINE), Ok(0));
 }
 
 #[test]

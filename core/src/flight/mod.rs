@@ -29,5 +29,7 @@ pub use lease::Lease;
 pub(crate) use generation::Generations;
 pub(crate) use promise::{Promise, PromiseReply};
 pub(crate) use record::MAX_DEPTH;
+#[cfg(any(test, fuzzing))]
+pub(crate) use shared::{Loaded, Shared};
 pub(crate) use sink::QueueReply;
 pub(crate) use tiers::{Tiers, drain_all};

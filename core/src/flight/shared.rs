@@ -13,10 +13,13 @@ use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Layout, Names};
-use crate::options::Options;
+use crate::options::{MAX_TTL, Options};
 use crate::redis::{Acquired, Address, Claim, Read, Settings, Slot, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
+
+/// A ttl and the time for which a value is served stale after it, in ms.
+const LONGEST: u64 = 2 * MAX_TTL.as_millis() as u64;
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -199,6 +202,8 @@ impl Shared {
                 return Loaded::Damaged;
             }
             Err(Unreadable::WrongKey) => {
+                // Both: no value could be read, and who brought it is to blame.
+                self.counters.decode_misses.add(1);
                 self.counters.l2_errors.add(1);
                 self.tier.report_wrong_key();
                 return Loaded::Unreachable;
@@ -208,18 +213,20 @@ impl Shared {
         if matches!(entry.state, State::Leased | State::Hold) {
             return Loaded::Absent;
         }
-        if !readable(entry.codec, &entry.payload) {
+        if !entry.negative && !readable(entry.codec, &entry.payload) {
             self.counters.decode_misses.add(1);
             return Loaded::Damaged;
         }
-        let expires = now + entry.soft_expiry.saturating_sub(server_now);
+        // Longer than any of ours is no life, and no sum of it is to overflow.
+        let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
+        let expires = life(entry.soft_expiry);
         let record = Record {
             codec: entry.codec,
             bytes: entry.payload,
             negative: entry.negative,
             expires,
             fresh_until: expires.min(now + self.max_staleness),
-            stale_until: now + entry.hard_expiry.saturating_sub(server_now),
+            stale_until: life(entry.hard_expiry).max(expires),
             load_ms: entry.load_ms,
         };
         if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
@@ -419,8 +426,8 @@ fn of_failure(error: &Error) -> Loaded {
 fn readable(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::Raw => true,
-        Codec::Json => payload.is_empty() || codec::check_json(payload, MAX_DEPTH).is_ok(),
-        Codec::MsgPack => payload.is_empty() || codec::msgpack_to_json(payload, MAX_DEPTH).is_ok(),
+        Codec::Json => codec::check_json(payload, MAX_DEPTH).is_ok(),
+        Codec::MsgPack => codec::msgpack_to_json(payload, MAX_DEPTH).is_ok(),
     }
 }
 

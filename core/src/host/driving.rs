@@ -126,9 +126,14 @@ impl Turn<'_> {
                             entry.events |= if write { libc::POLLOUT } else { 0 };
                             handed_out |= some;
                         }
-                        (_, some) => {
+                        (Round::Again, some) => {
                             again = true;
                             handed_out |= some;
+                        }
+                        (Round::Ended, _) => {
+                            // What it had left to send is never sent: it would have us look at it for ever.
+                            self.forget(line);
+                            return true;
                         }
                     }
                 }
@@ -149,10 +154,15 @@ impl Turn<'_> {
         }
         for (line, entry) in lines.iter().zip(&polled[1..]) {
             if entry.revents != 0 && matches!(self.round(line), (Round::Ended, _)) {
-                self.0.lines().retain(|other| !Arc::ptr_eq(other, line));
+                self.forget(line);
             }
         }
         true
+    }
+
+    /// Nothing comes over this connection any more.
+    fn forget(&self, line: &Arc<Line>) {
+        self.0.lines().retain(|other| !Arc::ptr_eq(other, line));
     }
 
     /// Sends and receives, and hands out. Returns what is next, and whether anything was handed out.

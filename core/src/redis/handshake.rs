@@ -7,7 +7,7 @@ use super::scripts;
 use super::server_time::ServerTime;
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
-use crate::wire::Reply;
+use crate::wire::{Replies, Reply};
 
 /// The format of entries and the number of partitions that this release knows.
 const FORMAT: &str = "format=1 partitions=1";
@@ -87,7 +87,12 @@ async fn log_in(wire: &Wire, address: &Address) -> Result<Option<Identity>, Trou
         commands.command(&[b"CLIENT", b"SETNAME", b"scrubjay"]);
         commands.command(&[b"CLIENT", b"INFO"]);
     });
-    let replies: Vec<Reply> = replies.await?.into_iter().collect();
+    logged_in(replies.await?, needed)
+}
+
+/// Who we are there, by the replies to a login whose first `needed` commands must have been carried out.
+pub(super) fn logged_in(replies: Replies, needed: usize) -> Result<Option<Identity>, Trouble> {
+    let replies: Vec<Reply> = replies.into_iter().collect();
     for reply in replies.iter().take(needed) {
         match reply {
             Reply::Okay => {}
@@ -112,7 +117,12 @@ async fn check_format(wire: &Wire, meta_key: &[u8]) -> Result<(), Trouble> {
         commands.command(&[b"SET", meta_key, FORMAT.as_bytes(), b"NX"]);
         commands.command(&[b"GET", meta_key]);
     });
-    let replies: Vec<Reply> = replies.await?.into_iter().collect();
+    known_format(replies.await?)
+}
+
+/// Whether the replies to the record say that we may use the namespace.
+pub(super) fn known_format(replies: Replies) -> Result<(), Trouble> {
+    let replies: Vec<Reply> = replies.into_iter().collect();
     let [set, get] = replies.as_slice() else { return Err(Trouble::Unexpected) };
     for reply in [set, get] {
         if reply.code().is_some() {

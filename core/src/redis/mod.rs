@@ -19,6 +19,8 @@ mod admission;
 mod commands;
 mod connection;
 mod fenced;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod landing;
 mod link;

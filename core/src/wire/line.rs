@@ -17,8 +17,8 @@
 use std::future::poll_fn;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use super::kick::Kick;
 use super::outbound::Outbound;
 use super::pipe::{Done, Due, Failure, Pipe, Taken};
 use super::transport::{Transport, is_readable, shut_down};
+use super::watch::{AWAY, Bell, Watch};
 use crate::clock::coarse_ms;
 use crate::stats::Counter;
 
@@ -40,7 +41,7 @@ use crate::stats::Counter;
 pub(crate) struct Line {
     pipe: Pipe,
     /// Before the I/O: what watches the socket goes before the socket.
-    watch: Mutex<Watch>,
+    watch: Watch<AsyncFd<Watched>>,
     io: Exclusive<Io>,
     fd: RawFd,
     /// A forked child must not end what is its parent's.
@@ -50,42 +51,13 @@ pub(crate) struct Line {
     driven: Arc<Driven>,
     /// Tells the task of the core that there is something to send, or something to watch.
     told: Notify,
-    /// Whether that task looks at deadlines by itself.
-    timed: AtomicBool,
     /// Whether something was taken from the pipe and has not left: the socket had no room.
     blocked: AtomicBool,
-    /// When the host that drives was last there, in ms of [`coarse_ms`]; [`WAITING`] while it waits.
-    seen: AtomicU64,
     /// Which event loop used it last, by its bell; 0 for all who are none.
     user: AtomicUsize,
     /// Since when that one alone does, in ms of [`coarse_ms`].
     used_since: AtomicU64,
 }
-
-/// Who waits on the socket.
-#[derive(Default)]
-struct Watch {
-    /// The task of the core, by this.
-    core: Option<AsyncFd<Watched>>,
-    /// A host, that is woken by this.
-    host: Option<Arc<dyn Bell>>,
-}
-
-/// Wakes a host that drives.
-pub(crate) trait Bell: Send + Sync {
-    /// Wakes it, or keeps it from falling asleep.
-    fn ring(&self);
-
-    /// Whether it is an event loop, of which nobody knows whether it waits.
-    fn is_of_loop(&self) -> bool {
-        false
-    }
-}
-
-/// The host waits on the socket at this moment.
-const WAITING: u64 = u64::MAX;
-/// A host that was away for so long, in milliseconds, while replies are due, drives no more.
-const AWAY: u64 = 50;
 
 /// Who made the reads that brought something.
 #[derive(Default)]
@@ -134,12 +106,10 @@ impl Line {
             process: std::process::id(),
             received: AtomicU64::new(0),
             told: Notify::new(),
-            timed: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
-            seen: AtomicU64::new(0),
             user: AtomicUsize::new(0),
             used_since: AtomicU64::new(0),
-            watch: Mutex::default(),
+            watch: Watch::new(),
             io: Exclusive::new(Io::new(transport, limit)),
         })
     }
@@ -180,20 +150,7 @@ impl Line {
     /// A host that is not there may find, when it comes back, that it drives no more; then both wait for a while, and
     /// who is woken first reads.
     pub fn claim(&self, bell: &Arc<dyn Bell>) -> bool {
-        let mut watch = self.watch();
-        if let Some(host) = &watch.host {
-            if Arc::ptr_eq(host, bell) {
-                return true;
-            }
-            if self.is_host_waiting() {
-                return false;
-            }
-        }
-        self.note_host();
-        watch.host = Some(bell.clone());
-        // Under the lock: the task must not watch anew before this has ended.
-        watch.core = None;
-        true
+        self.watch.claim(bell, coarse_ms())
     }
 
     /// As [`Line::claim`], where no more than one request is on its way.
@@ -221,54 +178,36 @@ impl Line {
 
     /// The host of `bell` drives no more.
     pub fn release(&self, bell: &Arc<dyn Bell>) {
-        let released = self.watch().host.take_if(|host| Arc::ptr_eq(host, bell)).is_some();
-        // Where nothing is on its way the task looks a little later whether a host has come back.
-        if released && !(self.pipe.is_idle() && self.timed.load(Ordering::Acquire)) {
+        if self.watch.release(bell, || self.pipe.is_idle()) {
             self.told.notify_one();
         }
     }
 
     /// Whether the host of `bell` drives.
     pub fn is_driven_by(&self, bell: &Arc<dyn Bell>) -> bool {
-        self.watch().host.as_ref().is_some_and(|host| Arc::ptr_eq(host, bell))
+        self.watch.is_driven_by(bell)
     }
 
     /// Has the task of the core wait on the socket, if nobody does at this moment.
     pub fn have_watched(&self) {
-        let mut watch = self.watch();
-        let away = if self.is_host_waiting() { None } else { watch.host.take() };
-        let unwatched = watch.core.is_none() && watch.host.is_none();
-        drop(watch);
-        drop(away);
-        if unwatched {
+        if self.watch.look_away() {
             self.told.notify_one();
         }
     }
 
-    fn is_host_waiting(&self) -> bool {
-        self.seen.load(Ordering::Acquire) == WAITING
-    }
-
     /// Whether nobody waits on the socket.
     pub(super) fn is_unwatched(&self) -> bool {
-        let watch = self.watch();
-        watch.core.is_none() && watch.host.is_none()
-    }
-
-    /// Whether nobody is known to wait on the socket.
-    fn is_doubtful(&self) -> bool {
-        let watch = self.watch();
-        watch.core.is_none() && watch.host.as_ref().is_none_or(|host| host.is_of_loop())
+        self.watch.is_nobody()
     }
 
     /// The host that drives begins to wait.
     pub fn note_waiting(&self) {
-        self.seen.store(WAITING, Ordering::Release);
+        self.watch.note_waiting();
     }
 
     /// The host that drives is there.
     pub fn note_host(&self) {
-        self.seen.store(coarse_ms(), Ordering::Release);
+        self.watch.note_host(coarse_ms());
     }
 
     /// The socket to wait on.
@@ -283,43 +222,35 @@ impl Line {
 
     /// Sees to it that the task of the core waits on the socket, where no host does. Returns whether it does.
     fn watch_here(&self) -> Result<bool, Failure> {
-        let mut watch = self.watch();
-        if let Some(host) = &watch.host {
-            let seen = self.seen.load(Ordering::Acquire);
-            // A loop leaves an idle connection to us, who notice its end; one that waits for a reply is not away.
-            let stays = match (host.is_of_loop(), self.pipe.is_idle()) {
-                (false, idle) => idle,
-                (true, idle) => !idle && !self.has_outbound() && !is_readable(self.fd),
-            };
-            if seen == WAITING || seen + AWAY > coarse_ms() || stays {
-                return Ok(false);
-            }
-            watch.host = None;
-        }
-        if watch.core.is_none() {
+        // A loop leaves an idle connection to us, who notice its end; one that waits for a reply is not away.
+        let stays = |is_loop: bool| match (is_loop, self.pipe.is_idle()) {
+            (false, idle) => idle,
+            (true, idle) => !idle && !self.has_outbound() && !is_readable(self.fd),
+        };
+        let begin = || {
             let interest = Interest::READABLE | Interest::WRITABLE;
             // SAFETY: the descriptor is that of our transport, and goes after what watches it.
             let core = unsafe { AsyncFd::register_with_interest(Watched(self.fd), interest) };
-            watch.core = Some(core.map_err(|_| Failure::Ended("it cannot be watched".into()))?);
-        }
-        Ok(true)
+            core.map_err(|_| Failure::Ended("it cannot be watched".into()))
+        };
+        self.watch.watch(coarse_ms(), stays, begin)
     }
 
     /// Whether there is something to read, or room to write where that is wanted. What comes from now on makes it so
     /// anew.
     fn poll_ready(&self, write: bool, cx: &mut Context<'_>) -> bool {
-        let watch = self.watch();
-        let Some(core) = &watch.core else { return false };
-        let mut is_ready = false;
-        if let Poll::Ready(mut ready) = core.poll_read_ready(cx) {
-            ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
-            is_ready = true;
-        }
-        if write && let Poll::Ready(mut ready) = core.poll_write_ready(cx) {
-            ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
-            is_ready = true;
-        }
-        is_ready
+        self.watch.by_core(|core| {
+            let mut is_ready = false;
+            if let Poll::Ready(mut ready) = core.poll_read_ready(cx) {
+                ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
+                is_ready = true;
+            }
+            if write && let Poll::Ready(mut ready) = core.poll_write_ready(cx) {
+                ready.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
+                is_ready = true;
+            }
+            is_ready
+        })
     }
 
     /// What is owed for something that was queued, but for seeing to it that anybody drives.
@@ -340,12 +271,7 @@ impl Line {
 
     /// Tells the driver that there is something to send.
     fn tell(&self) {
-        let host = self.watch().host.clone();
-        if let Some(host) = &host {
-            host.ring();
-        }
-        // The task looks at deadlines, whoever drives.
-        if host.is_none() || !self.timed.load(Ordering::Acquire) {
+        if self.watch.tell_host() {
             self.told.notify_one();
         }
     }
@@ -359,7 +285,7 @@ impl Line {
             // What is left, and what went wrong, is for the driver: it waits where we must not.
             if !all {
                 self.tell();
-            } else if !self.timed.load(Ordering::Acquire) {
+            } else if !self.watch.is_timed() {
                 self.told.notify_one();
             }
             all
@@ -387,10 +313,6 @@ impl Line {
                 Round::Ended
             }
         }
-    }
-
-    fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -452,13 +374,13 @@ pub(crate) async fn drive(line: Arc<Line>) {
 /// Gives up what is late, and sets the clock for what is late next.
 fn watch_deadlines(line: &Line, due: &mut Due) -> Option<Pin<Box<Sleep>>> {
     // A request that comes from here on tells us, or is seen.
-    line.timed.store(false, Ordering::Release);
+    line.watch.set_timed(false);
     let now = coarse_ms();
     let next = line.pipe.expire(now, due);
     due.settle();
     // The end of the connection is to be noticed though nothing is on its way.
-    let next = next.or_else(|| line.is_doubtful().then_some(now + AWAY))?;
-    line.timed.store(true, Ordering::Release);
+    let next = next.or_else(|| line.watch.is_doubtful().then_some(now + AWAY))?;
+    line.watch.set_timed(true);
     // The driver may be a host that goes away.
     Some(Box::pin(sleep(Duration::from_millis((next - now).min(AWAY)))))
 }

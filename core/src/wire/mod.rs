@@ -3,6 +3,7 @@
 //! ```text
 //! Line ── one connection: who may do I/O, and what it does then
 //!  ├─ kick        what is owed for a request that was queued
+//!  ├─ watch       who waits on the socket, and who is told of what
 //!  ├─ exclusive   one at a time does I/O, and nothing that was queued is left behind
 //!  ├─ io          sends and receives what can be without a wait
 //!  ├─ pipe        what is to be sent and what is waited for; replies meet their requests here
@@ -15,6 +16,8 @@
 //! a [`Line`] may drive it: a task of the core, or the thread of a caller that waits.
 
 mod exclusive;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod io;
 mod kick;
 mod line;
@@ -25,10 +28,12 @@ mod parser;
 mod pipe;
 mod reply;
 mod transport;
+mod watch;
 
 pub(crate) use kick::Kick;
-pub(crate) use line::{Bell, Driven, Driver, Line, Round, drive};
+pub(crate) use line::{Driven, Driver, Line, Round, drive};
 pub(crate) use outbound::Outbound;
 pub(crate) use pipe::{Done, Due, Failure, Replies};
 pub(crate) use reply::Reply;
 pub(crate) use transport::Transport;
+pub(crate) use watch::Bell;

@@ -1,5 +1,7 @@
 //! Everything that is queued is sent, once and in order, whoever sends it and whenever: under every schedule tried.
 
+mod hand_over;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::sync::{Arc, Condvar, Mutex};

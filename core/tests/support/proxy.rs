@@ -1,5 +1,7 @@
-//! A TCP proxy that can turn into a black hole: it takes bytes and connections and says nothing.
+//! A TCP proxy that can turn into a black hole: it takes bytes and connections and says nothing. Or it can be as a
+//! server that is not there.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,9 +19,12 @@ struct State {
     swallowing: AtomicUsize,
     /// The same, of those whose bytes are held back.
     holding: AtomicUsize,
+    /// Whether new connections are closed at once.
+    refusing: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicUsize,
-    streams: Mutex<Vec<TcpStream>>,
+    /// Both ends of the connections that there are.
+    streams: Mutex<HashMap<usize, [TcpStream; 2]>>,
 }
 
 impl Proxy {
@@ -35,15 +40,19 @@ impl Proxy {
                     return;
                 }
                 let number = state.accepted.fetch_add(1, Ordering::SeqCst);
+                if state.refusing.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", target))) else {
                     continue;
                 };
+                let ends = [&client, &server].map(|end| end.try_clone().expect("a socket"));
+                state.streams.lock().expect("the streams").insert(number, ends);
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
                     let state = state.clone();
                     std::thread::spawn(move || forward(number, from, to, &state));
                 }
-                state.streams.lock().expect("the streams").extend([client, server]);
             }
         });
         proxy
@@ -68,8 +77,15 @@ impl Proxy {
         self.state.holding.store(self.accepted(), Ordering::SeqCst);
     }
 
-    /// New bytes come through again.
+    /// Ends the connections that there are, and those that come, until `forward` is called.
+    pub fn refuse(&self) {
+        self.state.refusing.store(true, Ordering::SeqCst);
+        self.state.end_all();
+    }
+
+    /// New connections and bytes come through again.
     pub fn forward(&self) {
+        self.state.refusing.store(false, Ordering::SeqCst);
         self.state.holding.store(0, Ordering::SeqCst);
         self.state.swallowing.store(0, Ordering::SeqCst);
     }
@@ -80,13 +96,19 @@ impl Proxy {
     }
 }
 
+impl State {
+    fn end_all(&self) {
+        for end in self.streams.lock().expect("the streams").values().flatten() {
+            // It may be closed already.
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
-        for stream in self.state.streams.lock().expect("the streams").drain(..) {
-            // It may be closed already.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.state.end_all();
         // Wakes the listener.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
@@ -94,6 +116,8 @@ impl Drop for Proxy {
 
 fn forward(number: usize, mut from: TcpStream, mut to: TcpStream, state: &State) {
     let mut bytes = vec![0; 64 << 10];
+    // A stream has no holes: where something was lost, nothing follows.
+    let mut lost = false;
     while let Ok(count) = from.read(&mut bytes) {
         if count == 0 {
             break;
@@ -101,10 +125,12 @@ fn forward(number: usize, mut from: TcpStream, mut to: TcpStream, state: &State)
         while number < state.holding.load(Ordering::SeqCst) && !state.ended.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        if number >= state.swallowing.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
+        lost |= number < state.swallowing.load(Ordering::SeqCst);
+        if !lost && to.write_all(&bytes[..count]).is_err() {
             break;
         }
     }
     // The other side may have gone first.
     let _ = to.shutdown(Shutdown::Both);
+    state.streams.lock().expect("the streams").remove(&number);
 }

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 
+/// Names another server program than the `redis-server` of the path.
+const PROGRAM: &str = "REDIS_SERVER";
+
 /// A server that ends with its owner, or with the thread that started it.
 pub struct Server {
     child: Option<Child>,
@@ -127,7 +130,8 @@ impl Server {
     }
 
     fn launch(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let program = std::env::var_os(PROGRAM).unwrap_or_else(|| "redis-server".into());
+        let mut command = Command::new(program);
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
         if !self.arguments.iter().any(|argument| argument == "--port") {
             command.args(["--port", &self.port.to_string()]);

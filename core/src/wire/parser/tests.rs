@@ -1,8 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-const LIMIT: usize = 1000;
+use crate::wire::fuzzing::{LIMIT, read_in_steps, write};
 
 fn parse(input: &[u8]) -> Result<Vec<Reply>, Fault> {
     let mut out = Vec::new();
@@ -118,41 +117,6 @@ fn an_error_tells_its_code() {
     assert_eq!(Reply::Okay.code(), None);
 }
 
-fn write(reply: &Reply, to: &mut Vec<u8>) {
-    let head = |kind: u8, number: usize, to: &mut Vec<u8>| {
-        to.push(kind);
-        to.extend_from_slice(number.to_string().as_bytes());
-        to.extend_from_slice(b"\r\n");
-    };
-    match reply {
-        Reply::Nothing => to.extend_from_slice(b"_\r\n"),
-        Reply::Okay => to.extend_from_slice(b"+OK\r\n"),
-        Reply::Number(number) => to.extend_from_slice(format!(":{number}\r\n").as_bytes()),
-        Reply::Status(text) => to.extend_from_slice(&[b"+", &text[..], b"\r\n"].concat()),
-        Reply::Error(text) => to.extend_from_slice(&[b"-", &text[..], b"\r\n"].concat()),
-        Reply::TooMuch => unreachable!("no list here is that long"),
-        Reply::TooLarge => {
-            head(b'$', LIMIT + 5, to);
-            to.resize(to.len() + LIMIT + 5, b'\n');
-            to.extend_from_slice(b"\r\n");
-        }
-        Reply::Value(value) => {
-            head(b'$', value.len(), to);
-            to.extend_from_slice(value);
-            to.extend_from_slice(b"\r\n");
-        }
-        Reply::List(items) | Reply::Push(items) | Reply::Map(items) => {
-            let (kind, count) = match reply {
-                Reply::Map(_) => (b'%', items.len() / 2),
-                Reply::Push(_) => (b'>', items.len()),
-                _ => (b'*', items.len()),
-            };
-            head(kind, count, to);
-            items.iter().for_each(|item| write(item, to));
-        }
-    }
-}
-
 fn replies() -> impl Strategy<Value = Reply> {
     let text = "[a-zA-Z][a-zA-Z ]{2,20}".prop_map(|text| text.into_bytes().into_boxed_slice());
     let single = prop_oneof![
@@ -174,32 +138,6 @@ fn replies() -> impl Strategy<Value = Reply> {
     })
 }
 
-/// As a connection does: into the room where there is one, into a buffer where there is none.
-fn read_in_steps(bytes: &[u8], steps: &[usize]) -> Result<Vec<Reply>, Fault> {
-    let mut parser = Parser::new(LIMIT);
-    let (mut out, mut held, mut at) = (Vec::new(), Vec::new(), 0);
-    for step in steps.iter().cycle() {
-        let some = (*step).min(bytes.len() - at);
-        if some == 0 {
-            break;
-        }
-        let mut next = &bytes[at..at + some];
-        at += some;
-        if let Some(room) = parser.room() {
-            assert!(held.is_empty(), "bytes of a value are held back");
-            let direct = room.len().min(next.len());
-            room[..direct].copy_from_slice(&next[..direct]);
-            parser.filled(direct)?;
-            next = &next[direct..];
-        }
-        held.extend_from_slice(next);
-        let taken = parser.feed(&held, &mut out)?;
-        held.drain(..taken);
-    }
-    assert!(held.is_empty(), "something was left");
-    Ok(out)
-}
-
 proptest! {
     #[test]
     fn what_was_written_is_read_however_it_comes(
@@ -208,25 +146,13 @@ proptest! {
     ) {
         let mut bytes = Vec::new();
         all.iter().for_each(|reply| write(reply, &mut bytes));
-        prop_assert_eq!(read_in_steps(&bytes, &steps), Ok(all));
+        prop_assert_eq!(read_in_steps(&bytes, &steps), (all, Ok(())));
     }
 
     #[test]
     fn whatever_comes_is_a_reply_or_a_fault(
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"$*+-:%>|~_#!=\r\n0123456789".to_vec())], 0..400),
-        step in 1_usize..50,
     ) {
-        let mut parser = Parser::new(LIMIT);
-        let (mut out, mut held) = (Vec::new(), Vec::new());
-        for some in bytes.chunks(step) {
-            held.extend_from_slice(some);
-            match parser.feed(&held, &mut out) {
-                Ok(taken) => drop(held.drain(..taken)),
-                Err(_) => break,
-            }
-            if let Some(room) = parser.room() {
-                prop_assert!(room.len() <= LIMIT && held.is_empty());
-            }
-        }
+        crate::wire::fuzzing::any_stream(&bytes);
     }
 }
