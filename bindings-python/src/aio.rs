@@ -123,7 +123,7 @@ impl LoopQueue {
     #[new]
     fn new(watched: bool) -> PyResult<Self> {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
-        let queue = if watched { Queue::looping()? } else { Queue::new() };
+        let queue = if watched { Queue::looping(false)? } else { Queue::new() };
         let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
         sweep::enrol(owner, &queue);
         Ok(LoopQueue {

@@ -170,8 +170,15 @@ impl Tiers {
             Loaded::Fresh(record) => {
                 let waiters = self.table.found(flight, || self.remember(&flight.key, &record));
                 self.counters.hits_l2.add(waiters.len() as u64);
+                let mut waiters = waiters.into_iter();
+                let last = waiters.next_back();
                 for waiter in waiters {
+                    drop(waiter.sink.finish(self.answer_with(&record).unwrap_or(Answer::Bypass)));
+                }
+                if let Some(waiter) = last {
                     let answer = self.answer_with(&record).unwrap_or(Answer::Bypass);
+                    // Then the value is the waiter's alone, where memory does not hold it.
+                    drop(record);
                     drop(waiter.sink.finish(answer));
                 }
                 return;
