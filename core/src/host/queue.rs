@@ -211,8 +211,9 @@ impl Queue {
         }
         rest.rev().for_each(|completion| state.done.push_front(completion));
         state.woken = true;
+        let sleeper = state.sleepers > 0;
         drop(state);
-        self.wake.wake();
+        self.announce(true, sleeper);
     }
 
     /// Blocks until a completion is there, the time is over or the queue is closed; then as [`Queue::drain`].
