@@ -156,7 +156,7 @@ export interface Stats {
   l2_errors: number
   /** Reads of the connection to the shared tier that brought something, made by the core. */
   driven_by_core: number
-  /** The same, made by a thread that waited for an answer; none in Node.js. */
+  /** The same, made by the event loop that waited for an answer. */
   driven_by_caller: number
   /** Whether the shared tier is cut off after repeated failures. */
   breaker_state: 'closed' | 'open' | 'half_open'

@@ -64,7 +64,7 @@ pub fn read(js: Js, exchange: &Exchange, operation: &str, step: scrubjay_core::R
 /// One answer.
 pub fn answer(js: Js, answer: Answer) -> Value {
     match answer {
-        Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => hit(js, &value, lease),
+        Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => hit(js, value, lease),
         Answer::Miss => js.undefined(),
         Answer::Lead(lease) => js.array(&[js.int(LEAD), lease_number(js, lease)]),
         Answer::Bypass => js.array(&[js.int(BYPASS)]),
@@ -100,7 +100,7 @@ fn grants(js: Js, answers: &[Answer]) -> Value {
     if words.is_empty() { js.undefined() } else { js.words(&words) }
 }
 
-fn hit(js: Js, value: &Payload, lease: Option<Lease>) -> Value {
+fn hit(js: Js, value: Payload, lease: Option<Lease>) -> Value {
     let value = payload(js, value);
     match lease {
         None => value,
@@ -109,11 +109,11 @@ fn hit(js: Js, value: &Payload, lease: Option<Lease>) -> Value {
 }
 
 /// A stored value: a string, a `Buffer`, or an array with a status.
-pub fn payload(js: Js, value: &Payload) -> Value {
+pub fn payload(js: Js, value: Payload) -> Value {
     let made = match value.codec {
-        Codec::Raw => js.buffer(&value.bytes),
-        _ if has_long_integer(&value.bytes) => js.text(&value.bytes).map(|text| js.array(&[js.int(EXACT), text])),
-        _ => js.text(&value.bytes),
+        Codec::Raw => js.buffer(value.bytes),
+        _ if has_long_integer(&value.bytes) => js.json(value.bytes).map(|text| js.array(&[js.int(EXACT), text])),
+        _ => js.json(value.bytes),
     };
     made.unwrap_or_else(|| js.array(&[js.int(UNDECODABLE)]))
 }

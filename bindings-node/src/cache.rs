@@ -83,7 +83,7 @@ pub fn peek(js: Js, [this, key, ..]: Arguments) -> Value {
     match this.core.peek(key) {
         Ok(Some((value, copy))) => {
             this.host.exchange().grant(copy);
-            payload(js, &value)
+            payload(js, value)
         }
         Ok(None) => UNDEFINED,
         Err(error) => failure(js, &error),
@@ -216,7 +216,7 @@ pub fn fail(js: Js, [this, lease, kind, message, error_ref, ..]: Arguments) -> V
     let message = String::from_utf8(js.as_text(message).unwrap_or_default()).unwrap_or_default();
     let failure = FetchFailure { kind, message, error_ref: js.as_id(error_ref) };
     match this.core.fail(js.as_id(lease), failure) {
-        Ok(Some(stale)) => payload(js, &stale),
+        Ok(Some(stale)) => payload(js, stale),
         // A lease that has ended has told its waiters already.
         Ok(None) | Err(_) => UNDEFINED,
     }

@@ -160,7 +160,7 @@ fn host_with(queue: Arc<Queue>, waker: Arc<Waker>, exchange: Arc<Exchange>) -> H
 
 /// An environment whose event loop watches its queue.
 fn looped(js: Js, drain: Value, exchange: &Arc<Exchange>) -> Option<HostRef> {
-    let host = host_with(Queue::looping().ok()?, Arc::default(), exchange.clone());
+    let host = host_with(Queue::looping(true).ok()?, Arc::default(), exchange.clone());
     let Some(watch) = Watch::begin(js, drain, &host) else {
         host.end();
         return None;

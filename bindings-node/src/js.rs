@@ -9,6 +9,7 @@ use napi::sys;
 
 use crate::cache::Cache;
 use crate::host::HostRef;
+use crate::lent::finalize;
 use crate::slots::Keeper;
 use crate::template::ParsedTemplate;
 
@@ -111,16 +112,6 @@ impl Js {
     /// A string of ours, which is never too long.
     pub fn string(self, text: &str) -> Value {
         self.text(text.as_bytes()).unwrap_or(UNDEFINED)
-    }
-
-    /// A `Buffer` with a copy of these bytes; none when there is no room for it.
-    pub fn buffer(self, bytes: &[u8]) -> Option<Value> {
-        let (mut value, mut data) = (UNDEFINED, ptr::null_mut());
-        // SAFETY: the pointer and the length are those of `bytes`, the results are writable.
-        let status = unsafe {
-            sys::napi_create_buffer_copy(self.env, bytes.len(), bytes.as_ptr().cast(), &mut data, &mut value)
-        };
-        (status == sys::Status::napi_ok).then_some(value)
     }
 
     /// An `ArrayBuffer` with a copy of these words.
@@ -290,10 +281,6 @@ impl Js {
     /// The bytes stay where they are while `owner` lives, and consist of atomics, so that JavaScript may read and write
     /// them at any time.
     pub unsafe fn window<T: Send + 'static>(self, owner: T, base: *const u8, length: usize) -> Option<Value> {
-        unsafe extern "C" fn finalize<T>(_env: sys::napi_env, _data: *mut c_void, owner: *mut c_void) {
-            // SAFETY: `owner` is the box below, and Node-API finalizes it once, after the buffer is gone or detached.
-            drop(unsafe { Box::from_raw(owner.cast::<T>()) });
-        }
         let owner = Box::into_raw(Box::new(owner));
         let mut value = UNDEFINED;
         // SAFETY: the memory is there until `finalize`, by the promise of the caller; `value` is writable.

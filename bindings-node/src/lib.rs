@@ -14,6 +14,7 @@ mod failure;
 mod host;
 mod input;
 mod js;
+mod lent;
 mod slots;
 mod table;
 mod template;

@@ -4,7 +4,7 @@
 //! The calls of libuv are looked up when they are first needed. Where the program that loaded us does not export them,
 //! the environment is woken by a thread-safe function instead (`host.rs`).
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -12,6 +12,7 @@ use napi::sys;
 
 use crate::host::HostRef;
 use crate::js::{Js, Value};
+use crate::lent::find;
 
 /// `UV_POLL` of `uv_handle_type`.
 const POLL: c_int = 8;
@@ -51,19 +52,6 @@ fn uv() -> Option<&'static Uv> {
         }
     })
     .as_ref()
-}
-
-/// The function of this name.
-///
-/// # Safety
-/// `F` is a pointer to a function with the signature that the one of this name has.
-unsafe fn find<F: Copy>(name: &CStr) -> Option<F> {
-    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-    let name: *const c_char = name.as_ptr();
-    // SAFETY: the name ends with a zero; the look-up is in what is loaded for all.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name) };
-    // SAFETY: both are pointers of one size, and the caller knows the signature.
-    (!found.is_null()).then(|| unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
 }
 
 /// The watch of an environment's loop over its queue: it begins unreferenced, and ends with the environment.

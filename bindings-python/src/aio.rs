@@ -7,7 +7,7 @@
 //! loop's own thread sets the results of a whole batch at one wake. A call is made on that thread too, so its
 //! future is in its place before anything can be delivered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,9 +18,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
-use scrubjay_core::Result;
 use scrubjay_core::host::{self, Answer, Completion, Queue, Step};
+use scrubjay_core::{Codec, Result};
 
+use crate::large::{self, Copying};
 use crate::{answer, blocking, errors, exit, sweep};
 
 /// At most this many answers are delivered before the loop gets on with other things,
@@ -38,6 +39,8 @@ pub(crate) struct LoopQueue {
     waiters: Mutex<HashMap<u64, Waiter>>,
     /// Answers that a thread took from the queue for a loop that cannot watch a descriptor.
     taken: Mutex<Vec<Completion>>,
+    /// Large bytes that have come, and are not objects yet.
+    copying: Mutex<VecDeque<Copying>>,
 }
 
 /// Who waits for a token.
@@ -57,6 +60,31 @@ impl LoopQueue {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn copying(&self) -> MutexGuard<'_, VecDeque<Copying>> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with large bytes until the turn is over.
+    fn copy(&self, py: Python<'_>, begun: Instant) {
+        // A loop that watches nothing cannot be asked to come again.
+        let watched = self.queue.fd().is_some();
+        loop {
+            let Some(mut first) = self.copying().pop_front() else { return };
+            if first.step() {
+                let (future, made) = first.end();
+                set_result(future.bind(py), made.bind(py));
+            } else {
+                self.copying().push_front(first);
+            }
+            if watched && begun.elapsed() > TURN {
+                break;
+            }
+        }
+        if !self.copying().is_empty() {
+            self.queue.rouse();
+        }
+    }
+
     /// The loop's name for the core: who runs a fetch.
     pub(crate) fn owner(&self) -> u64 {
         self.owner
@@ -72,6 +100,13 @@ impl LoopQueue {
             return Ok(());
         };
         let result = match completion.answer {
+            Answer::Hit { value, lease: None, .. } | Answer::Stale { value, lease: None }
+                if value.codec == Codec::Raw && value.bytes.len() > large::PIECE && waiter.keys.is_empty() =>
+            {
+                let copying = Copying::begin(py, value.bytes, waiter.future)?;
+                self.copying().push_back(copying);
+                return Ok(());
+            }
             Answer::Many(answers) => {
                 let futures = waiter.keys.iter().map(|future| future.clone_ref(py)).collect();
                 self.many(py, &waiter.cache, completion.token, answers, futures)?
@@ -83,8 +118,7 @@ impl LoopQueue {
                 answer::object(py, &waiter.cache, answer)?
             }
         };
-        // A future that was cancelled just now takes none; neither does one whose loop was closed.
-        let _ = waiter.future.bind(py).call_method1(intern!(py, "set_result"), (result,));
+        set_result(waiter.future.bind(py), &result);
         Ok(())
     }
 
@@ -123,7 +157,7 @@ impl LoopQueue {
     #[new]
     fn new(watched: bool) -> PyResult<Self> {
         static OWNERS: AtomicU64 = AtomicU64::new(1);
-        let queue = if watched { Queue::looping()? } else { Queue::new() };
+        let queue = if watched { Queue::looping(false)? } else { Queue::new() };
         let owner = OWNERS.fetch_add(1, Ordering::Relaxed);
         sweep::enrol(owner, &queue);
         Ok(LoopQueue {
@@ -133,6 +167,7 @@ impl LoopQueue {
             next: AtomicU64::new(1),
             waiters: Mutex::default(),
             taken: Mutex::default(),
+            copying: Mutex::default(),
         })
     }
 
@@ -160,6 +195,7 @@ impl LoopQueue {
                 break;
             }
         }
+        self.copy(py, begun);
         let gone = sweep::taken_by_loop(py, self.owner);
         outcome.map(|()| gone)
     }
@@ -190,12 +226,16 @@ impl LoopQueue {
                 waiter.keys.iter().try_for_each(|future| visit.call(future))?;
             }
         }
+        if let Ok(copying) = self.copying.try_lock() {
+            copying.iter().try_for_each(|copying| visit.call(&copying.future))?;
+        }
         Ok(())
     }
 
     fn __clear__(&self) {
         let waiters = std::mem::take(&mut *self.waiters());
-        drop(waiters);
+        let copying = std::mem::take(&mut *self.copying());
+        drop((waiters, copying));
     }
 }
 
@@ -209,6 +249,11 @@ impl Drop for LoopQueue {
             std::mem::forget(std::mem::take(self.taken.get_mut().unwrap_or_else(PoisonError::into_inner)));
         }
     }
+}
+
+/// A future that was cancelled just now takes none; neither does one whose loop was closed.
+fn set_result(future: &Bound<'_, PyAny>, result: &Bound<'_, PyAny>) {
+    let _ = future.call_method1(intern!(future.py(), "set_result"), (result,));
 }
 
 /// An answer that is still to come.

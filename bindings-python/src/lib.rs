@@ -25,6 +25,7 @@ mod guarded;
 mod held;
 mod hits;
 mod key_cache;
+mod large;
 mod map;
 mod memo;
 mod memory;

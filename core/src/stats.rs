@@ -35,7 +35,8 @@ pub struct Stats {
     pub l2_errors: u64,
     /// Reads of the connection to the shared tier that brought something, made by the core.
     pub driven_by_core: u64,
-    /// The same, made by a thread that waited for an answer: a reply wakes it, and no thread of the core before it.
+    /// The same, made by a thread or an event loop that waited for an answer: a reply wakes that one, and no thread of
+    /// the core before it.
     pub driven_by_caller: u64,
     /// Whether the shared tier is cut off after repeated failures.
     pub breaker_state: BreakerState,

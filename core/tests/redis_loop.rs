@@ -49,7 +49,7 @@ struct EventLoop {
 
 impl EventLoop {
     fn new() -> Self {
-        let queue = Queue::looping().expect("descriptors");
+        let queue = Queue::looping(true).expect("descriptors");
         EventLoop { queue, next: 1, answers: HashMap::new(), turns: 0 }
     }
 
@@ -372,7 +372,7 @@ fn a_large_value_takes_many_turns_to_come_and_is_sent_as_there_is_room() {
     }
     let before = event_loop.turns;
     let found = event_loop.read(&cache, 3);
-    assert!(matches!(found, Answer::Hit { value, .. } if value.bytes == bytes));
+    assert!(matches!(found, Answer::Hit { value, .. } if value.bytes == bytes && value.bytes.is_unique()));
     let turns = event_loop.turns - before;
     assert!(turns >= 8, "{turns} turns: others of the loop came in between");
 }

@@ -121,7 +121,7 @@ class Stats:
 
     @property
     def driven_by_caller(self) -> int:
-        """The same, made by a thread that waited for an answer."""
+        """The same, made by a thread or an event loop that waited for an answer."""
 
     @property
     def breaker_state(self) -> str:

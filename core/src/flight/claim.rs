@@ -113,7 +113,7 @@ impl Tiers {
             }
             Ok(Acquired::Found(bytes)) => {
                 match shared.found(&wish.flight.key, Some(bytes), server_now, wish.asked) {
-                    Loaded::Fresh(record) => self.found_shared(&wish.flight, &record),
+                    Loaded::Fresh(record) => self.found_shared(&wish.flight, record),
                     // What stands there is no use to anybody.
                     Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
                         wish.force = true;

@@ -212,7 +212,7 @@ impl Tiers {
     fn probed(&self, flight: Arc<Flight<Record>>, loaded: Loaded) -> Option<Wish> {
         let (stale, force) = match loaded {
             Loaded::Fresh(record) => {
-                self.found_shared(&flight, &record);
+                self.found_shared(&flight, record);
                 return None;
             }
             Loaded::Stale(record) => (Some(record), false),
@@ -236,11 +236,18 @@ impl Tiers {
     }
 
     /// The shared tier has a fresh value for `flight`.
-    pub(super) fn found_shared(&self, flight: &Arc<Flight<Record>>, record: &Record) {
-        let waiters = self.table.found(flight, || self.remember(&flight.key, record));
+    pub(super) fn found_shared(&self, flight: &Arc<Flight<Record>>, record: Record) {
+        let waiters = self.table.found(flight, || self.remember(&flight.key, &record));
         self.counters.hits_l2.add(waiters.len() as u64);
+        let mut waiters = waiters.into_iter();
+        let last = waiters.next_back();
         for waiter in waiters {
-            let answer = self.answer_with(record).unwrap_or(Answer::Bypass);
+            drop(waiter.sink.finish(self.answer_with(&record).unwrap_or(Answer::Bypass)));
+        }
+        if let Some(waiter) = last {
+            let answer = self.answer_with(&record).unwrap_or(Answer::Bypass);
+            // Then the value is the waiter's alone, where memory does not hold it.
+            drop(record);
             drop(waiter.sink.finish(answer));
         }
     }

@@ -12,15 +12,20 @@
 //! Whoever else uses a connection would have to wait for whatever the loop does meanwhile, so the loop gives way: see
 //! [`Line::claim_for_loop`].
 
+use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::answer::Answer;
 use super::loop_bell::LoopBell;
 use super::poll_set::PollSet;
 use super::process;
 use super::wake::{EventFd, Wake};
+use crate::codec::Codec;
 use crate::wire::{Bell, Driver, Due, Kick, Line, Round};
 
 /// More connections than this are left to the core.
@@ -32,6 +37,11 @@ const BYTES: u64 = 1 << 20;
 /// Replies with more bytes than this are looked at by a thread of the core: a checksum, and the syntax of JSON.
 const LARGE: usize = 64 << 10;
 
+thread_local! {
+    /// Whether this thread looks at large replies, so that no event loop has to.
+    static LOOKS_AT_LARGE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// What a queue has where an event loop drives. All is called on the thread of the loop, but for the bell.
 pub(super) struct Looping {
     bell: Arc<dyn Bell>,
@@ -42,6 +52,8 @@ pub(super) struct Looping {
     state: Mutex<State>,
     /// Whether a turn hands out answers: the loop looks at the queue by itself afterwards.
     handing_out: AtomicBool,
+    /// Whether the host takes large values over without a copy, where they are nobody else's.
+    takes_over: bool,
 }
 
 #[derive(Default)]
@@ -73,7 +85,7 @@ enum Hold {
 
 impl Looping {
     /// The bell of a queue, and what is driven beside it.
-    pub fn new() -> std::io::Result<(Wake, Looping)> {
+    pub fn new(takes_over: bool) -> std::io::Result<(Wake, Looping)> {
         let bell = Arc::new(LoopBell::new(EventFd::new()?));
         let (set, held) = (PollSet::new()?, EventFd::new()?);
         set.add(&bell.signal)?;
@@ -85,6 +97,7 @@ impl Looping {
             held,
             state: Mutex::default(),
             handing_out: AtomicBool::new(false),
+            takes_over,
         };
         Ok((Wake::Loop(bell), looping))
     }
@@ -92,6 +105,13 @@ impl Looping {
     /// The descriptor for the loop to watch.
     pub fn fd(&self) -> RawFd {
         self.set.fd()
+    }
+
+    /// Makes an answer the loop's own, where there is time for that: a value that memory holds as well is copied.
+    pub fn own(&self, answer: &mut Answer) {
+        if self.takes_over && LOOKS_AT_LARGE.get() {
+            own(answer);
+        }
     }
 
     /// Whether this answer is seen by the turn that hands it out.
@@ -206,7 +226,11 @@ impl Looping {
         let round = line.round(Driver::Loop, &mut due);
         let mut large = due.take_large(LARGE);
         if !large.is_empty() {
-            process().runtime().spawn(async move { large.settle() });
+            process().runtime().spawn(async move {
+                LOOKS_AT_LARGE.set(true);
+                large.settle();
+                LOOKS_AT_LARGE.set(false);
+            });
         }
         // Answers to this queue ring no bell, whoever gives them meanwhile: the loop looks at the queue next.
         self.handing_out.store(true, Ordering::Relaxed);
@@ -257,6 +281,18 @@ impl Looping {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn own(answer: &mut Answer) {
+    match answer {
+        Answer::Hit { value, .. } | Answer::Stale { value, .. }
+            if value.codec == Codec::Raw && value.bytes.len() > LARGE && !value.bytes.is_unique() =>
+        {
+            value.bytes = Bytes::copy_from_slice(&value.bytes);
+        }
+        Answer::Many(answers) => answers.iter_mut().for_each(own),
+        _ => {}
     }
 }
 

@@ -111,10 +111,13 @@ impl Queue {
     /// so: there it drives the connections that bring its answers, where nobody else uses them. All calls whose answers
     /// come here are made on the thread of the loop.
     ///
+    /// Values of more than 64 KiB are looked at by a thread of the core. With `takes_over`, bytes among them come as
+    /// nobody else's, for hosts that hand on such memory without a copy.
+    ///
     /// # Errors
     /// The operating system's, when it has no descriptor left.
-    pub fn looping() -> io::Result<Arc<Queue>> {
-        let (bell, looping) = Looping::new()?;
+    pub fn looping(takes_over: bool) -> io::Result<Arc<Queue>> {
+        let (bell, looping) = Looping::new(takes_over)?;
         Ok(Arc::new(Queue { drives: Drives::Loop(looping), ..Self::made(bell) }))
     }
 
@@ -220,8 +223,9 @@ impl Queue {
         }
         rest.rev().for_each(|completion| state.done.push_front(completion));
         state.woken = true;
+        let sleeper = state.sleepers > 0;
         drop(state);
-        self.wake.wake();
+        self.announce(true, sleeper);
     }
 
     /// Blocks until a completion is there, the time is over or the queue is closed; then as [`Queue::drain`].
@@ -361,7 +365,10 @@ impl Queue {
     }
 
     /// Completes it, or gives the answer back when nobody waits for it any more.
-    pub(crate) fn complete(self: &Arc<Self>, opened: Opened, answer: Answer) -> Result<(), Answer> {
+    pub(crate) fn complete(self: &Arc<Self>, opened: Opened, mut answer: Answer) -> Result<(), Answer> {
+        if let Drives::Loop(looping) = &self.drives {
+            looping.own(&mut answer);
+        }
         let (wake, sleeper) = {
             let mut state = lock(&self.state);
             if !state.close(opened) {
