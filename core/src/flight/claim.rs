@@ -14,10 +14,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead::Ahead;
 use super::grip::Grip;
 use super::record::Record;
 use super::shared::Loaded;
-use super::table::{Ahead, Flight, Waiter};
+use super::table::{Flight, Waiter};
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, process};

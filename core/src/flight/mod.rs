@@ -1,7 +1,9 @@
 //! One load at a time: how the tiers answer together, and who runs the fetch when they cannot.
 
+mod ahead;
 mod bulkhead;
 mod claim;
+mod claimed;
 mod cycle;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;

@@ -50,9 +50,9 @@ pub(crate) struct Table<S> {
     /// Chooses the shard; keyed for this process.
     hasher: foldhash::quality::RandomState,
     leases: Mutex<Leases<S>>,
-    bulkhead: Bulkhead<Arc<Flight<S>>>,
+    pub(super) bulkhead: Bulkhead<Arc<Flight<S>>>,
     graph: WaitGraph,
-    alive: Arc<AtomicU64>,
+    pub(super) alive: Arc<AtomicU64>,
     clock: Clock,
     timeouts: Timeouts,
     /// How many leases were given.
@@ -60,8 +60,8 @@ pub(crate) struct Table<S> {
     me: std::sync::Weak<dyn Lessor>,
 }
 
-struct Shard<S> {
-    flights: HashMap<Box<[u8]>, Arc<Flight<S>>>,
+pub(super) struct Shard<S> {
+    pub(super) flights: HashMap<Box<[u8]>, Arc<Flight<S>>>,
     /// Counts the writes in this shard: a load that was begun before one must not be stored.
     writes: u64,
 }
@@ -79,14 +79,6 @@ struct Given<S> {
     flight: Arc<Flight<S>>,
     hard: u64,
     soft: Option<u64>,
-}
-
-/// What became of a flight that refreshes a value, once its lease was won.
-pub(crate) enum Ahead<S> {
-    /// This waiter leads.
-    Lead { waiter: Waiter, lease: Lease, fresh: S },
-    /// Nobody refreshes it now.
-    Ended { waiters: VecDeque<Waiter>, fresh: Option<S> },
 }
 
 impl<S: Clone + Send + Sync + 'static> Table<S> {
@@ -181,20 +173,6 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         Ok(Join::Wait)
     }
 
-    /// Begins a flight that nobody waits for, to refresh a value ahead of its expiry. None while one runs, or
-    /// while there is no room for one more fetch.
-    pub fn refresh(&self, key: &[u8], owner: u64, put: Put, stale: S) -> Option<Lease> {
-        let mut shard = self.shard(key);
-        let Entry::Vacant(entry) = shard.flights.entry(key.into()) else { return None };
-        if !self.bulkhead.enter() {
-            return None;
-        }
-        let flight = entry.insert(Arc::new(Flight::new(key, Some(stale), &self.alive))).clone();
-        let mut state = lock(&flight.state);
-        state.permit = true;
-        Some(self.lead(&flight, &mut state, owner, put))
-    }
-
     /// Ends the probe of `flight` without a value: the first caller that still waits leads. `stale` is what
     /// the shared tier had; `unreachable` says that it could not be asked, so what memory has still counts.
     pub fn probed(&self, flight: &Arc<Flight<S>>, stale: Option<S>, unreachable: bool) {
@@ -205,77 +183,6 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             }
         }
         self.promote(flight);
-    }
-
-    /// Begins a flight to refresh a value ahead of its expiry, as [`Table::refresh`], whose first waiter waits for the
-    /// lease in the shared tier. None while one runs.
-    pub fn begin_ahead(&self, key: &[u8], fresh: S, waiter: Waiter) -> Option<Arc<Flight<S>>> {
-        let mut shard = self.shard(key);
-        let Entry::Vacant(entry) = shard.flights.entry(key.into()) else { return None };
-        let flight = entry.insert(Arc::new(Flight::new(key, Some(fresh), &self.alive))).clone();
-        lock(&flight.state).waiters.push_back(waiter);
-        Some(flight)
-    }
-
-    /// The lease for a flight of [`Table::begin_ahead`] was won: its first waiter leads, if there is room for one more
-    /// fetch; else the flight has ended.
-    pub fn lead_ahead(&self, flight: &Arc<Flight<S>>, grip: Grip) -> Ahead<S> {
-        let mut shard = self.shard(&flight.key);
-        let mut state = lock(&flight.state);
-        let fresh = state.stale.clone();
-        if let Some(fresh) = &fresh
-            && let Some(waiter) = next_live(&mut state.waiters)
-        {
-            if waiter.exempt || self.bulkhead.enter() {
-                state.permit = !waiter.exempt;
-                state.grip = Some(grip);
-                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put);
-                return Ahead::Lead { waiter, lease, fresh: fresh.clone() };
-            }
-            state.waiters.push_front(waiter);
-        }
-        remove(&mut shard, flight);
-        Ahead::Ended { waiters: std::mem::take(&mut state.waiters), fresh }
-    }
-
-    /// Ends a flight that nobody leads: its waiters, and the value that it began with.
-    pub fn dissolve(&self, flight: &Arc<Flight<S>>) -> (VecDeque<Waiter>, Option<S>) {
-        let mut shard = self.shard(&flight.key);
-        remove(&mut shard, flight);
-        let mut state = lock(&flight.state);
-        (std::mem::take(&mut state.waiters), state.stale.clone())
-    }
-
-    /// The lease in the shared tier was won: the first caller that still waits leads.
-    pub fn grant(&self, flight: &Arc<Flight<S>>, grip: Grip) {
-        lock(&flight.state).grip = Some(grip);
-        self.promote(flight);
-    }
-
-    /// The first caller of `flight` that still waits leads.
-    pub fn lead_next(&self, flight: &Arc<Flight<S>>) {
-        self.promote(flight);
-    }
-
-    /// What the shared tier has of a flight that is being probed: nothing fresh.
-    pub fn note_stale(&self, flight: &Arc<Flight<S>>, stale: Option<S>) {
-        lock(&flight.state).stale = stale;
-    }
-
-    /// The value to go on with while the flight of it lasts.
-    pub fn stale_of(&self, flight: &Arc<Flight<S>>) -> Option<S> {
-        lock(&flight.state).stale.clone()
-    }
-
-    /// Whether anybody waits for `flight`, which nobody leads; it has ended if not.
-    pub fn is_wanted(&self, flight: &Arc<Flight<S>>) -> bool {
-        let mut shard = self.shard(&flight.key);
-        let mut state = lock(&flight.state);
-        state.waiters.retain(|waiter| waiter.sink.is_live());
-        if state.waiters.is_empty() {
-            remove(&mut shard, flight);
-        }
-        !state.waiters.is_empty()
     }
 
     /// Ends the probe of `flight` with a value, which `store` puts into memory unless a write came in between.
@@ -447,7 +354,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         waiters
     }
 
-    fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard<S>> {
+    pub(super) fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard<S>> {
         let hash = self.hasher.hash_one(key);
         #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
         lock(&self.shards[hash as usize % SHARDS])
@@ -464,7 +371,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     }
 
     /// Makes a lease on `flight` for a caller of `owner`.
-    fn lead(&self, flight: &Arc<Flight<S>>, state: &mut FlightState<S>, owner: u64, put: Put) -> Lease {
+    pub(super) fn lead(&self, flight: &Arc<Flight<S>>, state: &mut FlightState<S>, owner: u64, put: Put) -> Lease {
         let lease = next_id();
         self.loads.add(1);
         flight.leader.store(lease, Ordering::Release);
@@ -483,7 +390,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     }
 
     /// Lets the next caller of `flight` lead once the bulkhead has a permit.
-    fn promote(&self, flight: &Arc<Flight<S>>) {
+    pub(super) fn promote(&self, flight: &Arc<Flight<S>>) {
         let exempt = {
             let mut state = lock(&flight.state);
             while state.waiters.front().is_some_and(|waiter| !waiter.sink.is_live()) {
@@ -560,7 +467,7 @@ impl<S: Clone + Send + Sync + 'static> Lessor for Table<S> {
 }
 
 /// Takes `flight` out of the map, unless a write has voided it and another took its place.
-fn remove<S>(shard: &mut Shard<S>, flight: &Arc<Flight<S>>) {
+pub(super) fn remove<S>(shard: &mut Shard<S>, flight: &Arc<Flight<S>>) {
     if let Entry::Occupied(entry) = shard.flights.entry(flight.key.clone())
         && Arc::ptr_eq(entry.get(), flight)
     {
