@@ -29,7 +29,6 @@ use super::bulkhead::Bulkhead;
 use super::cycle::WaitGraph;
 pub(crate) use super::flight::{Ended, Flight, Put, Timeouts, Waiter};
 use super::flight::{FlightState, deliver_all, next_live, take_blocked};
-use super::grip::Grip;
 pub(crate) use super::joining::{Join, Joining};
 use super::lease::{Lease, Lessor, next_id};
 use crate::clock::Clock;
