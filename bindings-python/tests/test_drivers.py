@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -151,9 +152,10 @@ def test_cancelled_and_closed_in_flight(remote: CacheService) -> None:
 
     asyncio.run(cancels())
 
+    left: list[asyncio.Future[Any]] = []
+
     async def leaves() -> None:
-        for _ in range(10):
-            asyncio.ensure_future(remote.aget("k"))
+        left.extend(asyncio.ensure_future(remote.aget("k")) for _ in range(10))
         await asyncio.sleep(0)
 
     for new_loop in LOOPS:

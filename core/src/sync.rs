@@ -19,8 +19,23 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// So often a reader looks whether the writer is done before it goes to sleep: some tens of microseconds.
+#[cfg(not(feature = "shuttle"))]
+const LOOKS: u32 = 1_000;
+
 /// Locks for reading; see [`lock`].
+///
+/// Whoever writes holds such a lock for a few microseconds, and to be woken takes longer than that: up to milliseconds
+/// where the processor is a virtual one.
 pub(crate) fn read<T>(shared: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    #[cfg(not(feature = "shuttle"))]
+    for _ in 0..LOOKS {
+        match shared.try_read() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => std::hint::spin_loop(),
+        }
+    }
     shared.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

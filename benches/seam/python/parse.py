@@ -1,7 +1,7 @@
 """What a value costs an event loop by its size: the parse of its JSON, and bytes as they are.
 
-SCALE: 1 = the full figure. Prints a table of medians, in milliseconds. Ours decodes straight into objects, and has checked
-depth and syntax before, when the value came.
+SCALE: 1 = the full figure. Prints a table of medians, in milliseconds. Ours decodes straight into objects, and has
+checked depth and syntax before, when the value came.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def main() -> None:
     gc.disable()
     # Decodes at each hit.
     cache = CacheService("memory://", isolate=True, l1_bytes=1 << 28)
-    print("".join(f"{name:>22}" for name in ("size", "json.loads", "parsed from the cache", "bytes from the cache")))
+    columns = ("size", "json.loads", "parsed from the cache", "bytes from the cache")
+    print("".join(f"{name:>22}" for name in columns))
     for name, size in SIZES.items():
         value = rows(size)
         text = json.dumps(value, separators=(",", ":"))
