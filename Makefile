@@ -44,7 +44,7 @@ demo: demo-setup python node go-library ## four services in four languages answe
 
 .PHONY: test
 test: setup ## build everything, run every test of every language
-	@tests/support/steps.sh lint core build c go python node conformance interop docs demo dist
+	@tests/support/steps.sh lint core build c go python node conformance interop proof docs demo dist
 
 .PHONY: test-lint
 test-lint: ## formatting and lints of Rust (the other languages check theirs with their tests)
@@ -110,6 +110,15 @@ conformance: runners ## the corpus in every language, in memory and on a real Re
 test-interop: interop
 interop: runners ## every language writes, every language reads and deletes
 	@python3 tests/interop/run.py
+
+# What is proven by many runs, not by one: each target writes target/proof/<name>.json.
+.PHONY: test-proof
+test-proof: ## the proofs at a small scale
+	@$(MAKE) interleave
+
+.PHONY: interleave
+interleave: python ## random schedules of readers and writers in several processes leave no stale value [SCALE=1 is 100,000, SEED=n]
+	@$(PYTHON) tests/proof/interleave.py
 
 .PHONY: test-docs
 test-docs: runners ## the snippets of the README, run
