@@ -142,7 +142,9 @@ class Setnx(CacheAside):
         return seen
 
 
-CACHES = {
+Cache = Foreground | CacheAside
+
+CACHES: dict[str, type[Cache]] = {
     "foreground": Foreground,
     "memory": Memory,
     "batch": Batch,

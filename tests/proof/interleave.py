@@ -1,8 +1,8 @@
 """Readers and writers of the same keys in several processes: is a stale value left when all have ended?
 
-Each schedule has a key of its own. Two processes read it twice each, with a fetch that takes a while before and after
-it looks at the truth; two others change the truth and then invalidate the key. All waits are drawn from the seed and
-the number of the schedule. When everybody is done, what the shared tier holds must be the truth, or nothing.
+Each schedule has a key of its own. Two processes read it twice each, with a fetch that takes a while before and
+after it looks at the truth; two others change the truth and then invalidate the key. All waits are drawn from the
+seed and the number of the schedule. When everybody is done, what the shared tier holds must be the truth, or nothing.
 
 The controls do the same without leases: they must leave stale values behind, or the schedules prove nothing.
 """
@@ -27,7 +27,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 import redis_server  # noqa: E402
-from caches import CACHES  # noqa: E402
+from caches import CACHES, Cache  # noqa: E402
 
 SCHEDULES = 100_000
 # What a control needs to show that the schedules are hard.
@@ -62,7 +62,7 @@ def pause(rng: random.Random) -> float:
     return rng.random() * LONGEST_WAIT_SECONDS
 
 
-async def read(cache, truth: Truth, schedule: int, rng: random.Random) -> None:
+async def read(cache: Cache, truth: Truth, schedule: int, rng: random.Random) -> None:
     for _ in range(2):
         await asyncio.sleep(pause(rng))
 
@@ -75,7 +75,7 @@ async def read(cache, truth: Truth, schedule: int, rng: random.Random) -> None:
         await cache.read(key(schedule), load)
 
 
-async def write(cache, truth: Truth, schedule: int, writer: int, rng: random.Random) -> None:
+async def write(cache: Cache, truth: Truth, schedule: int, writer: int, rng: random.Random) -> None:
     await asyncio.sleep(pause(rng) * 2)
     truth.change(schedule, writer)
     await asyncio.sleep(pause(rng) / 2)
@@ -199,7 +199,7 @@ def main() -> int:
             f"{name}: {results[name]['violations']} stale values, the first in schedules {results[name]['first']}"
         )
     print(
-        f"{len(results) - len(wrong)} passed, {len(wrong)} failed: stale values left by interleaved reads and writes"
+        f"{len(results) - len(wrong)} passed, {len(wrong)} failed: stale values left by reads and writes at once"
     )
     return 1 if wrong else 0
 
