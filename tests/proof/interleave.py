@@ -2,7 +2,8 @@
 
 Each schedule has a key of its own. Two processes read it twice each, with a fetch that takes a while before and
 after it looks at the truth; two others change the truth and then invalidate the key. All waits are drawn from the
-seed and the number of the schedule. When everybody is done, what the shared tier holds must be the truth, or nothing.
+seed and the number of the schedule. When everybody is done, what the shared tier holds must be the truth, or
+nothing.
 
 The controls do the same without leases: they must leave stale values behind, or the schedules prove nothing.
 """
