@@ -28,6 +28,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 import redis_server  # noqa: E402
+
 from caches import CACHES, Cache  # noqa: E402
 
 SCHEDULES = 100_000
