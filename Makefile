@@ -114,11 +114,15 @@ interop: runners ## every language writes, every language reads and deletes
 # What is proven by many runs, not by one: each target writes target/proof/<name>.json.
 .PHONY: test-proof
 test-proof: ## the proofs at a small scale
-	@$(MAKE) interleave
+	@$(MAKE) interleave fleet SCALE=$(SCALE)
+
+.PHONY: fleet
+fleet: runners python ## a cold key, 250 callers in a process of each language: one load [SCALE=1 is 200 rounds]
+	@SCALE=$(BENCH_SCALE) python3 tests/proof/fleet.py
 
 .PHONY: interleave
 interleave: python ## random schedules of readers and writers in several processes leave no stale value [SCALE=1 is 100,000, SEED=n]
-	@$(PYTHON) tests/proof/interleave.py
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/interleave.py
 
 .PHONY: test-docs
 test-docs: runners ## the snippets of the README, run

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,41 +17,10 @@ sys.path.insert(0, str(HERE.parent / "support"))
 
 import redis_server  # noqa: E402
 import runners  # noqa: E402
+from agents import Agent  # noqa: E402
 
 MAX_STALENESS_SECONDS = 0.25
 CODECS = ("json", "msgpack")
-
-
-class Agent:
-    """A runner that does the steps it is sent."""
-
-    def __init__(self, language: str, command: list[str]) -> None:
-        self.language = language
-        self.process = subprocess.Popen(
-            [*command, "--agent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-
-    def all(self, steps: list[dict]) -> list[str]:
-        """Does the steps; what went wrong, by the step."""
-        wrong = []
-        for step in steps:
-            self.process.stdin.write(json.dumps(step) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-            if not line:
-                raise SystemExit(f"the {self.language} agent ended at {json.dumps(step)[:200]}")
-            verdict = json.loads(line)
-            if not verdict["ok"]:
-                wrong.append(f"{self.language}: {step.get('about')}: {verdict.get('why')}")
-        return wrong
-
-    def end(self) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise SystemExit(f"the {self.language} agent did not end") from None
 
 
 def check_table(rows: list[dict]) -> list[str]:
