@@ -214,6 +214,8 @@ def test_ctrl_c_ends_a_wait(redis: Redis, url: str) -> None:
         import os, signal, sys, threading, time
         from scrubjay import CacheService
 
+        # Whoever runs the tests in the background may have it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         cache = CacheService(sys.argv[1], "ctrl-c")
         release = threading.Event()
         thread = threading.Thread(target=lambda: cache.get_or_fetch("k", 60, lambda: release.wait(60) and "value"))
@@ -244,6 +246,7 @@ def test_ctrl_c_inside_of_a_fetch_hands_over() -> None:
         import os, signal, threading, time
         from scrubjay import CacheService
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         cache = CacheService()
         def fetch():
             threading.Thread(target=interrupt).start()
