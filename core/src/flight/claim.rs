@@ -158,7 +158,7 @@ impl Tiers {
         }
         self.counters.misses.add(1);
         self.table.keep_out(&wish.flight);
-        self.table.lead_next(&wish.flight);
+        self.table.promote(&wish.flight);
     }
 
     /// The value stays as it is: another process refreshes it.

@@ -22,11 +22,6 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         self.promote(flight);
     }
 
-    /// The first caller of `flight` that still waits leads.
-    pub fn lead_next(&self, flight: &Arc<Flight<S>>) {
-        self.promote(flight);
-    }
-
     /// What the shared tier has of a flight that is being probed: nothing fresh.
     pub fn note_stale(&self, flight: &Arc<Flight<S>>, stale: Option<S>) {
         lock(&flight.state).stale = stale;
