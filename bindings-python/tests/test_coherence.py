@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from typing import Any
 
 from conftest import MakeCache, Redis, eventually
 from scrubjay import CacheService
@@ -45,7 +46,9 @@ def test_the_same_in_an_event_loop(redis: Redis, make_cache: MakeCache) -> None:
     asyncio.run(main())
 
 
-def test_a_silent_server_is_not_believed_for_longer_than_the_bound(own_redis: Redis, make_cache: MakeCache) -> None:
+def test_a_silent_server_is_not_believed_for_longer_than_the_bound(
+    own_redis: Redis, make_cache: MakeCache
+) -> None:
     bound = 0.4
     cache = make_cache(own_redis.url, max_staleness=bound, l2_timeout=0.1)
     cache.set("k", 1)
@@ -68,7 +71,8 @@ def test_a_silent_server_is_not_believed_for_longer_than_the_bound(own_redis: Re
 
 def test_the_bound_is_told(own_redis: Redis, make_cache: MakeCache) -> None:
     assert make_cache("memory://").effective_staleness_bound() == 0
-    for options, bound in [({}, 1.0), ({"max_staleness": 0.5}, 0.5), ({"l1_bytes": 0}, 0.0)]:
+    cases: list[tuple[dict[str, Any], float]] = [({}, 1.0), ({"max_staleness": 0.5}, 0.5), ({"l1_bytes": 0}, 0.0)]
+    for options, bound in cases:
         cache = make_cache(own_redis.url, **options)
         cache.set("k", 1)
         assert cache.effective_staleness_bound() == bound

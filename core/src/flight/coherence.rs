@@ -97,7 +97,8 @@ impl Tiers {
 
     /// Hosts do not look at the session themselves: this does, as often as the clock of their table is moved. Returns
     /// whether there is one to look at.
-    pub(super) fn look_at_session(&self) -> bool {
+    #[inline]
+    pub fn look_at_session(&self) -> bool {
         let is_begun = self.session.is_begun();
         let is_late =
             is_begun && !self.options.max_staleness.is_zero() && self.session.until() <= self.clock.now_ms();

@@ -52,9 +52,11 @@ impl Cache {
         self.tiers().slot_table().map(SlotTable::view)
     }
 
-    /// The time, in milliseconds of the slot table.
+    /// The time, in milliseconds of the slot table. Generations that are read after this call are not those of copies that
+    /// a silent server has made doubtful; a host that reads the time from the table sees that one tick later.
     pub fn now(&self) -> u32 {
         let tiers = self.tiers();
+        tiers.look_at_session();
         tiers.slot_table().map_or(0, |table| table.time(tiers.clock.now_ms()))
     }
 
