@@ -10,20 +10,17 @@ from typing import Any
 from conftest import MakeCache, Redis, eventually
 from scrubjay import CacheService
 
-HOUR = 3600
 
-
-def listening(make_cache: MakeCache, url: str, max_staleness: float) -> CacheService:
-    """A cache that the server tells of writes."""
-    cache = make_cache(url, max_staleness=max_staleness)
+def listening(make_cache: MakeCache, url: str, prefix: str) -> CacheService:
+    """A cache that the server tells of writes: nothing would be asked for an hour."""
+    cache = make_cache(url, prefix=prefix, max_staleness=3600)
     cache.set("warm", 1)
     eventually(lambda: cache.stats().push_sessions == 1)
     return cache
 
 
 def test_copies_end_at_once_when_another_cache_writes(redis: Redis, make_cache: MakeCache) -> None:
-    """Nothing would be asked for an hour."""
-    mine, theirs = (listening(make_cache, redis.url, HOUR) for _ in range(2))
+    mine, theirs = (listening(make_cache, redis.url, "threads") for _ in range(2))
     for n in range(50):
         theirs.set("k", [n])
         eventually(lambda n=n: mine.get("k") == [n])  # type: ignore[misc]
@@ -35,7 +32,7 @@ def test_copies_end_at_once_when_another_cache_writes(redis: Redis, make_cache: 
 
 def test_the_same_in_an_event_loop(redis: Redis, make_cache: MakeCache) -> None:
     async def main() -> None:
-        mine, theirs = (listening(make_cache, redis.url, HOUR) for _ in range(2))
+        mine, theirs = (listening(make_cache, redis.url, "loop") for _ in range(2))
         for n in range(50):
             await theirs.aset("k", n)
             deadline = time.monotonic() + 20
