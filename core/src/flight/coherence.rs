@@ -12,6 +12,9 @@ use std::time::Duration;
 use super::record::Record;
 use super::session::SessionId;
 use super::tiers::Tiers;
+use crate::error::Result;
+use crate::host::ConsistencyToken;
+use crate::key;
 use crate::redis::{Kind, Listener, Message};
 
 /// What was known of a key before it was read in the shared tier.
@@ -62,6 +65,30 @@ impl Tiers {
         let now = self.clock.now_ms();
         record.stamp.fresh_until() > now
             || record.expires > now && self.session.is_live(record.stamp.session(), now)
+    }
+
+    /// Sees to it that reads of these keys which begin after this call find the write of this token, or a later one: what
+    /// memory has of them from before it is not for them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey), [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    pub fn observe(&self, keys: &[&[u8]], token: ConsistencyToken) -> Result<()> {
+        self.check_open("observe")?;
+        keys.iter().try_for_each(|key| key::check(key, "observe"))?;
+        // One of a cache without a shared tier is of this process, which never goes backwards.
+        let (Some(sequence), Some(_)) = (token.sequence(), &self.shared) else { return Ok(()) };
+        let now = self.clock.now_ms();
+        if self.session.current(now) != 0 && self.told_to.load(Ordering::Acquire) >= sequence {
+            return Ok(());
+        }
+        for key in keys {
+            self.table.set_aside(key, sequence, || {
+                if self.remembered(key).is_some_and(|record| record.stamp.generation() < sequence) {
+                    self.forget(key);
+                }
+            });
+        }
+        Ok(())
     }
 
     /// How old a hit may be at most, by what is known now: see
@@ -126,13 +153,15 @@ impl Listener for Tiers {
                     });
                     self.heard.wake(key);
                 }
+                // After all that it says was done.
+                self.told_to.store(message.sequence, Ordering::Release);
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
             Kind::Tags | Kind::Cleared => self.clear_locally(),
         }
     }
 
-    fn beat(&self, sent: u64, whole: bool) {
+    fn beat(&self, sent: u64, whole: bool, last: &[u64]) {
         if !whole {
             self.end_session();
         }
@@ -144,6 +173,7 @@ impl Listener for Tiers {
             self.session.begin(until);
             self.watch();
         }
+        self.told_to.store(last.first().copied().unwrap_or_default(), Ordering::Relaxed);
         self.late.store(false, Ordering::Release);
         self.beat_sent.store(sent, Ordering::Relaxed);
     }
