@@ -131,8 +131,8 @@ impl std::str::FromStr for ConsistencyToken {
     /// Reads what `to_string` wrote: 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self> {
         let invalid = || {
-            let message = "a consistency token must be 32 hexadecimal digits, as a receipt has them";
-            Error::new(ErrorKind::InvalidOption, "get", message)
+            let message = "token must be 32 hexadecimal digits, as a receipt has them";
+            Error::new(ErrorKind::InvalidOption, "observe", message)
         };
         let mut token = [0; 16];
         if text.len() != 2 * token.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
