@@ -13,6 +13,7 @@ use super::link::Turn;
 use super::scripts::{self, Acquired, Call, Script};
 use super::tier::{Read, Tier, Write};
 use super::trouble::Trouble;
+use crate::clock::coarse_ms;
 use crate::error::Error;
 use crate::wire::{Kick, Outbound, Replies, Reply};
 
@@ -167,7 +168,9 @@ impl Tier {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let entries = entries(turn.connection.time.early(), turn.waited);
             let cover = tier.pending.cover(entries.iter().map(|(name, _, _)| name), turn.connection.uncertain);
+            let now = coarse_ms();
             let call = |(name, bytes, life): Write| {
+                tier.recent.note(&name, now);
                 let key = tier.key_of(&name);
                 Call {
                     script: Script::Put,
@@ -218,6 +221,8 @@ impl Tier {
 
     /// The calls that invalidate the entries of these names.
     pub(super) fn invalidations(&self, names: &[Vec<u8>]) -> Vec<Call> {
+        let now = coarse_ms();
+        names.iter().for_each(|name| self.recent.note(name, now));
         let call = |names: &[Vec<u8>]| {
             let names = names.iter().map(|name| Bytes::copy_from_slice(name));
             Call {
