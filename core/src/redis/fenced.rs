@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::admission::Slot;
 use super::link::Turn;
-use super::scripts::{self, Acquired, Call, Script};
+use super::scripts::{self, Acquired, Call, Revalidated, Script};
 use super::tier::{Read, Tier, Write};
 use super::trouble::Trouble;
 use crate::clock::coarse_ms;
@@ -77,6 +77,37 @@ impl Tier {
             (calls, finish)
         };
         self.run("get_or_fetch", slot, prepare, || true, done)
+    }
+
+    /// Reads one entry, unless it is still that of `header`: as [`Tier::get`], in one round trip. `done` gets the name back.
+    ///
+    /// # Errors
+    /// As [`Tier::get`].
+    pub fn revalidate(
+        &self,
+        slot: Slot,
+        name: Vec<u8>,
+        header: Bytes,
+        done: impl FnOnce(Vec<u8>, Result<Read<Revalidated>, Error>) + Send + 'static,
+    ) -> Kick {
+        let keys = vec![Bytes::copy_from_slice(&name)];
+        let named = name.clone();
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let pending = tier.pending.contains(&named);
+            let connection = turn.connection.clone();
+            let call = Call { script: Script::Revalidate, keys, arguments: vec![header] };
+            let finish = move |mut replies: Vec<Reply>| {
+                let reply = replies.pop().ok_or(Trouble::Unexpected)?;
+                let found = match scripts::revalidated(reply)? {
+                    // A deletion of ours has not landed.
+                    _ if pending => Revalidated::Found(None),
+                    found => found,
+                };
+                Ok(Read { found, server_now: connection.time.late() })
+            };
+            (vec![call], finish)
+        };
+        self.run("get", slot, prepare, || true, move |read| done(name, read))
     }
 
     /// Stores what the holder of `token` has loaded, and gets the number of the last write before; none where the lease was

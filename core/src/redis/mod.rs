@@ -40,5 +40,5 @@ pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
 pub(crate) use push::{Kind, Listener, Message};
-pub(crate) use scripts::Acquired;
+pub(crate) use scripts::{Acquired, Revalidated};
 pub(crate) use tier::{Read, Settings, Tier};
