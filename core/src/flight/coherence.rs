@@ -38,8 +38,23 @@ impl Tiers {
 
     /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.
     pub(super) fn remember_read(&self, key: &[u8], before: Before, record: &Record) {
-        if self.is_last(key, before, record.stamp.generation()) {
-            record.stamp.read_in(before.session);
+        if !self.is_last(key, before, record.stamp.generation()) {
+            return;
+        }
+        record.stamp.read_in(before.session);
+        // The very same stays where it is, and so do the copies of hosts.
+        let stays = record.origin.is_some()
+            && self.memory.as_ref().and_then(|memory| {
+                let found = memory.get_to_copy(key, |there| {
+                    if there.bytes.as_ptr() == record.bytes.as_ptr() {
+                        there.stamp.acknowledge(record.stamp.generation(), record.stamp.fresh_until());
+                        there.stamp.read_in(before.session);
+                    }
+                    None
+                });
+                found.map(|(there, _)| there.bytes.as_ptr() == record.bytes.as_ptr())
+            }) == Some(true);
+        if !stays {
             self.remember(key, record);
         }
     }

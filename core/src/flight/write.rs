@@ -202,6 +202,7 @@ impl Tiers {
             stamp: Stamp::new(fresh_until, 0),
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
+            origin: None,
         }
     }
 
