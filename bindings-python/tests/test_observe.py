@@ -48,7 +48,7 @@ def test_the_same_in_an_event_loop(deaf: tuple[CacheService, CacheService]) -> N
 def test_what_is_wrong_is_refused(cache: CacheService) -> None:
     token = cache.set("k", 1).token
     for wrong in ["", "00", 33 * "0", 32 * "g", "\ud800", None, 7, b"0" * 32]:
-        with pytest.raises(InvalidOption, match="token must be .*32 hexadecimal digits") as raised:
+        with pytest.raises(InvalidOption, match=r"token must be .*32 hexadecimal digits") as raised:
             cache.observe(wrong, "k")  # type: ignore[arg-type]
         assert raised.value.operation == "observe"
     for no_key in ["", [""], [7]]:
