@@ -2,6 +2,7 @@
 
 mod builder;
 mod many;
+mod update;
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,6 +20,7 @@ use crate::stats::Stats;
 
 pub use builder::Builder;
 pub use many::PartialError;
+pub use update::UpdateError;
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.
 ///

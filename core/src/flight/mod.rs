@@ -9,6 +9,7 @@ mod cycle;
 mod flight;
 mod generation;
 mod grip;
+mod holds;
 mod joining;
 mod lease;
 mod lease_time;
@@ -21,6 +22,7 @@ mod shared;
 mod sink;
 mod table;
 mod tiers;
+mod update;
 mod write;
 
 #[cfg(test)]

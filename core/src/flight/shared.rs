@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::grip::{Grip, Taken};
+use super::holds::Update;
 use super::record::{MAX_DEPTH, Record, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
@@ -14,7 +15,7 @@ use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Layout, Names};
 use crate::options::{MAX_TTL, Options};
-use crate::redis::{Acquired, Address, Claim, Read, Settings, Slot, Tier, TlsAndAuth, Token};
+use crate::redis::{Acquired, Address, Claim, Hold, Placed, Read, Settings, Slot, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
@@ -348,6 +349,59 @@ impl Shared {
             }
             done(invalidated.ok());
         })
+    }
+
+    /// Holds keys for the writer of this token, in one round trip.
+    pub fn hold(
+        &self,
+        slot: Slot,
+        keys: &[Vec<u8>],
+        token: Token,
+        time: Duration,
+        done: impl FnOnce(Result<Placed>) + Send + 'static,
+    ) -> Kick {
+        let counters = self.counters.clone();
+        self.tier.hold_many(slot, self.holds(keys, token, time), move |placed| {
+            if placed.is_err() {
+                counters.l2_errors.add(1);
+            }
+            done(placed);
+        })
+    }
+
+    /// Invalidates the keys of an update and ends its holds, in one round trip: `done` gets the number of that. Where it
+    /// fails that is queued and retried until it lands; then `done` gets none.
+    pub fn let_go(
+        &self,
+        slot: Slot,
+        update: Update,
+        done: impl FnOnce(Update, Option<u64>) + Send + 'static,
+    ) -> Kick {
+        let holds = self.holds(&update.keys, update.token, Duration::from_millis(update.hold));
+        let (tier, counters) = (self.tier.clone(), self.counters.clone());
+        self.tier.let_go_many(slot, holds, move |holds, ended| {
+            if ended.is_err() {
+                counters.l2_errors.add(1);
+                holds.into_iter().for_each(|(name, hold)| tier.queue_letting_go(name, hold));
+            }
+            done(update, ended.ok());
+        })
+    }
+
+    /// Queues the same.
+    pub fn let_go_later(&self, update: &Update) {
+        let holds = self.holds(&update.keys, update.token, Duration::from_millis(update.hold));
+        holds.into_iter().for_each(|(name, hold)| self.tier.queue_letting_go(name, hold));
+    }
+
+    fn holds(&self, keys: &[Vec<u8>], token: Token, time: Duration) -> Vec<(Vec<u8>, Hold)> {
+        let hold = |key: &Vec<u8>| {
+            let stub = Entry { state: State::Hold, ..Entry::default() };
+            let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
+            stub.truncate(envelope::HEADER);
+            (self.layout.entry(key), Hold { token, time, stub: stub.into() })
+        };
+        keys.iter().map(hold).collect()
     }
 
     /// Queues the invalidation of keys whose write did not come through.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
+use super::holds::Holds;
+use super::lease::Lessor;
 use super::lease_time::LeaseTime;
 use super::record::{Record, millis};
 use super::shared::Shared;
@@ -32,6 +34,7 @@ pub(crate) struct Tiers {
     pub shared: Option<Shared>,
     pub table: Arc<Table<Record>>,
     pub(super) lease_time: LeaseTime,
+    pub(super) holds: Holds,
     pub counters: Arc<Counters>,
     /// For whom decoded copies are granted.
     copies: OnceLock<Language>,
@@ -75,6 +78,7 @@ impl Tiers {
         Arc::new_cyclic(|me| Tiers {
             table: Table::new(options.origin_concurrency, clock.clone(), timeouts),
             lease_time: LeaseTime::default(),
+            holds: Holds::new(timeouts.hard),
             options,
             clock,
             memory,
@@ -90,6 +94,11 @@ impl Tiers {
     /// Itself, for what goes on in the background.
     pub fn handle(&self) -> Arc<Tiers> {
         self.me.upgrade().expect("a call runs, so somebody holds the tiers")
+    }
+
+    /// Itself, as who takes leases of updates back.
+    pub(super) fn lessor(&self) -> Weak<dyn Lessor> {
+        self.me.clone()
     }
 
     /// Fails with `Closed` once the cache, or the process, has said good-bye.
@@ -141,9 +150,11 @@ impl Tiers {
         record.fresh_until.min(record.expires.saturating_sub(ahead))
     }
 
-    /// Puts a record into memory. Called under the lock of its shard of the flight table.
+    /// Puts a record into memory, unless its writer is at work. Called under the lock of its shard of the flight table.
     pub fn remember(&self, key: &[u8], record: &Record) {
-        if let Some(memory) = &self.memory {
+        if let Some(memory) = &self.memory
+            && !self.holds.covers(key, self.clock.now_ms())
+        {
             memory.set_until(key, record.clone(), record.stale_until);
         }
     }

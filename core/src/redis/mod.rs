@@ -5,6 +5,7 @@
 //!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
+//!  ├─ holding         keys that are held while their writers are at work
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  └─ link            supervises the one connection: attempts, pauses, order
 //!      └─ connection  ── handshake, server time, watchdog
@@ -22,6 +23,7 @@ mod fenced;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;
+mod holding;
 mod landing;
 mod link;
 mod net;
@@ -35,5 +37,6 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
+pub(crate) use holding::{Hold, Placed};
 pub(crate) use scripts::Acquired;
 pub(crate) use tier::{Read, Settings, Tier};

@@ -14,12 +14,13 @@ pub(super) enum Script {
     Release,
     Put,
     Invalidate,
+    Intent,
 }
 
-use Script::{Acquire, Extend, Fill, Invalidate, Put, Release};
+use Script::{Acquire, Extend, Fill, Intent, Invalidate, Put, Release};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 6] = [Acquire, Fill, Extend, Release, Put, Invalidate];
+pub(super) const ALL: [Script; 7] = [Acquire, Fill, Extend, Release, Put, Invalidate, Intent];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -31,6 +32,7 @@ impl Script {
             Release => include_str!("scripts/release.lua"),
             Put => include_str!("scripts/put.lua"),
             Invalidate => include_str!("scripts/invalidate.lua"),
+            Intent => include_str!("scripts/intent.lua"),
         }
     }
 }
@@ -105,7 +107,7 @@ impl Call {
                 to.part(b"PX");
                 to.part(&self.arguments[2]);
             }
-            Invalidate => {
+            Invalidate | Intent => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..6).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..7).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);
