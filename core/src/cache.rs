@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::explain::Explanation;
 use crate::flight::{Generations, Lease, Promise, PromiseReply, Tiers};
 use crate::host::{Answer, FetchOptions, PutOptions, Receipt, Step, Value};
 use crate::options::{Options, SetOptions};
@@ -213,6 +214,19 @@ impl CacheService {
                 let stale = stale.and_then(|value| codec::decode(value.codec, &value.bytes).ok());
                 stale.ok_or(error)
             }
+        }
+    }
+
+    /// What the cache knows of a key: which tier would answer, how old the value is and how long it lives, who loads it and
+    /// who is about to write it. It tells neither value nor key, changes nothing and counts as no read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`], [`ErrorKind::Overloaded`]. That the shared tier cannot be asked
+    /// is part of the answer.
+    pub async fn explain(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Explanation> {
+        match self.ask(|reply| self.tiers().explain(key.as_ref(), reply)).await? {
+            Answer::Hit { value, .. } => codec::decode(value.codec, &value.bytes),
+            answer => Err(unexpected(&answer)),
         }
     }
 

@@ -6,6 +6,7 @@ mod clock;
 mod codec;
 mod envelope;
 mod error;
+mod explain;
 mod flight;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -25,6 +26,7 @@ pub use cache::{Builder, CacheService, PartialError, UpdateError};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};
+pub use explain::{Explanation, HoldSeen, LeaseSeen, Reason};
 pub use host::{ConsistencyToken, Receipt};
 pub use key::template;
 pub use memo::{Cached, CachedOptions, cached};

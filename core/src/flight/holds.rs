@@ -97,6 +97,14 @@ impl Holds {
         inner.keys.get(key).is_some_and(|holders| holders.iter().any(|(_, until)| *until > since))
     }
 
+    /// How many writers hold the key at `now`, and for how long the last of them does.
+    pub fn of(&self, key: &[u8], now: u64) -> Option<(usize, u64)> {
+        let inner = lock(&self.inner);
+        let left = |(_, until): &(u64, u64)| until.checked_sub(now).filter(|left| *left > 0);
+        let left: Vec<u64> = inner.keys.get(key)?.iter().filter_map(left).collect();
+        Some((left.len(), *left.iter().max()?))
+    }
+
     fn hold(&self, inner: &mut Inner, key: &[u8], id: u64, until: u64) {
         let name = inner.keys.get_key_value(key).map_or_else(|| Arc::from(key), |(name, _)| name.clone());
         let holders = inner.keys.entry(name.clone()).or_default();
@@ -138,6 +146,8 @@ mod tests {
         holds.begin(update(1, &["a", "b", "a"]), 0, 50).expect("room");
         holds.begin(update(2, &["a"]), 10, 60).expect("room");
         assert!(holds.covers(b"a", 20) && holds.covers(b"b", 20) && !holds.covers(b"c", 20));
+        assert_eq!((holds.of(b"a", 20), holds.of(b"a", 55)), (Some((2, 40)), Some((1, 5))));
+        assert_eq!((holds.of(b"a", 60), holds.of(b"c", 20)), (None, None));
         assert_eq!(holds.end(1).map(|update| update.id), Some(1));
         assert!(holds.end(1).is_none(), "it ends once");
         holds.let_go(b"a", 1, None);

@@ -5,6 +5,7 @@ mod bulkhead;
 mod claim;
 mod claimed;
 mod cycle;
+mod explain;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
 mod generation;

@@ -1,5 +1,7 @@
 //! The shared tier as the flights see it: records in and out, their bytes and times translated.
 
+mod holding;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::grip::{Grip, Taken};
-use super::holds::Update;
 use super::record::{MAX_DEPTH, Record, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
@@ -15,7 +16,7 @@ use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Layout, Names};
 use crate::options::{MAX_TTL, Options};
-use crate::redis::{Acquired, Address, Claim, Hold, Placed, Read, Settings, Slot, Tier, TlsAndAuth, Token};
+use crate::redis::{Acquired, Address, Claim, Read, Settings, Slot, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
@@ -38,6 +39,17 @@ pub(crate) enum Loaded {
     Unreachable,
     /// It was not asked, or what it says is more than this process takes at once: `Overloaded`.
     Refused(Error),
+}
+
+/// What stands under a key, for who wants to know and not to read.
+pub(crate) enum There {
+    /// An entry, and the server's time.
+    Entry(Box<Entry>, u64),
+    Absent,
+    Pending,
+    Damaged,
+    Foreign,
+    Unreachable,
 }
 
 /// A key, as it stands in the name of its entry.
@@ -187,6 +199,27 @@ impl Shared {
         }
     }
 
+    /// What a read of `key` came to, for who wants to know and not to read.
+    pub fn seen(&self, key: &[u8], read: Result<Read<Option<Bytes>>>) -> There {
+        if self.is_pending(key) {
+            return There::Pending;
+        }
+        let (found, now) = match read {
+            Ok(Read { found: Some(found), server_now }) => (found, server_now),
+            Ok(Read { found: None, .. }) => return There::Absent,
+            Err(_) => return There::Unreachable,
+        };
+        match envelope::decode(found, self.prefix.as_bytes(), key, self.max_value) {
+            Ok(entry) => There::Entry(Box::new(entry), now),
+            Err(Unreadable::Unknown) => There::Foreign,
+            Err(Unreadable::Corrupt(_)) => There::Damaged,
+            Err(Unreadable::WrongKey) => {
+                self.tier.report_wrong_key();
+                There::Unreachable
+            }
+        }
+    }
+
     fn is_pending(&self, key: &[u8]) -> bool {
         self.tier.pending() > 0 && self.tier.is_pending(&self.layout.entry(key))
     }
@@ -229,6 +262,7 @@ impl Shared {
             fresh_until: expires.min(now + self.max_staleness),
             stale_until: life(entry.hard_expiry).max(expires),
             load_ms: entry.load_ms,
+            stored: now.saturating_sub(server_now.saturating_sub(entry.stored_at)),
         };
         if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
             Loaded::Fresh(record)
@@ -349,59 +383,6 @@ impl Shared {
             }
             done(invalidated.ok());
         })
-    }
-
-    /// Holds keys for the writer of this token, in one round trip.
-    pub fn hold(
-        &self,
-        slot: Slot,
-        keys: &[Vec<u8>],
-        token: Token,
-        time: Duration,
-        done: impl FnOnce(Result<Placed>) + Send + 'static,
-    ) -> Kick {
-        let counters = self.counters.clone();
-        self.tier.hold_many(slot, self.holds(keys, token, time), move |placed| {
-            if placed.is_err() {
-                counters.l2_errors.add(1);
-            }
-            done(placed);
-        })
-    }
-
-    /// Invalidates the keys of an update and ends its holds, in one round trip: `done` gets the number of that. Where it
-    /// fails that is queued and retried until it lands; then `done` gets none.
-    pub fn let_go(
-        &self,
-        slot: Slot,
-        update: Update,
-        done: impl FnOnce(Update, Option<u64>) + Send + 'static,
-    ) -> Kick {
-        let holds = self.holds(&update.keys, update.token, Duration::from_millis(update.hold));
-        let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        self.tier.let_go_many(slot, holds, move |holds, ended| {
-            if ended.is_err() {
-                counters.l2_errors.add(1);
-                holds.into_iter().for_each(|(name, hold)| tier.queue_letting_go(name, hold));
-            }
-            done(update, ended.ok());
-        })
-    }
-
-    /// Queues the same.
-    pub fn let_go_later(&self, update: &Update) {
-        let holds = self.holds(&update.keys, update.token, Duration::from_millis(update.hold));
-        holds.into_iter().for_each(|(name, hold)| self.tier.queue_letting_go(name, hold));
-    }
-
-    fn holds(&self, keys: &[Vec<u8>], token: Token, time: Duration) -> Vec<(Vec<u8>, Hold)> {
-        let hold = |key: &Vec<u8>| {
-            let stub = Entry { state: State::Hold, ..Entry::default() };
-            let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
-            stub.truncate(envelope::HEADER);
-            (self.layout.entry(key), Hold { token, time, stub: stub.into() })
-        };
-        keys.iter().map(hold).collect()
     }
 
     /// Queues the invalidation of keys whose write did not come through.

@@ -183,6 +183,7 @@ impl Tiers {
             fresh_until,
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
+            stored: now,
         }
     }
 

@@ -184,6 +184,11 @@ impl Cache {
         self.tiers().note_undecodable(key);
     }
 
+    /// What is known of a key: a `Hit` with an [`Explanation`](crate::Explanation) as JSON.
+    pub fn explain(&self, key: &[u8], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().explain(key, &QueueReply { queue, token })
+    }
+
     /// A snapshot of the counters.
     pub fn stats(&self) -> Stats {
         self.tiers().stats()
