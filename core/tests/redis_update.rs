@@ -72,6 +72,9 @@ async fn an_update_takes_two_round_trips_for_any_keys() {
         assert_eq!((at_write - before, scripts(&server) - before), (1, 2), "{keys:?}");
         assert!(!receipt.pending);
     }
+    let before = scripts(&server);
+    let nothing = cache.update(&[], UpdateOptions::new(), || async { Ok::<_, Error>(7) }).await.unwrap();
+    assert_eq!((nothing.0, nothing.1.pending, scripts(&server) - before), (7, false, 0));
     let many: Vec<String> = (0..250).map(|n| format!("k{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let held = cache

@@ -108,6 +108,10 @@ impl Tiers {
     }
 
     fn finish(&self, shared: &Shared, update: Update, done: impl FnOnce(Receipt) + Send + 'static) -> Kick {
+        if update.keys.is_empty() {
+            done(receipt(false));
+            return Kick::NONE;
+        }
         let Ok(slot) = shared.admit("update", update.keys.iter().map(Vec::len).sum()) else {
             // The write has been made: its invalidation is owed.
             shared.let_go_later(&update);
