@@ -114,7 +114,7 @@ interop: runners ## every language writes, every language reads and deletes
 # What is proven by many runs, not by one: each target writes target/proof/<name>.json.
 .PHONY: test-proof
 test-proof: ## the proofs at a small scale
-	@$(MAKE) interleave fleet SCALE=$(SCALE)
+	@$(MAKE) interleave crash-update fleet SCALE=$(SCALE)
 
 .PHONY: fleet
 fleet: runners python ## a cold key, 250 callers in a process of each language: one load [SCALE=1 is 200 rounds]
@@ -123,6 +123,10 @@ fleet: runners python ## a cold key, 250 callers in a process of each language: 
 .PHONY: interleave
 interleave: python ## random schedules of readers and writers in several processes leave no stale value [SCALE=1 is 100,000, SEED=n]
 	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/interleave.py
+
+.PHONY: crash-update
+crash-update: python ## writers killed between commit and invalidation leave no old value [SCALE=1 is 1,000 kills, SEED=n]
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash_update.py
 
 .PHONY: test-docs
 test-docs: runners ## the snippets of the README, run

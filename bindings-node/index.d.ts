@@ -126,6 +126,72 @@ export interface SharedOptions {
   password?: string | null | undefined
 }
 
+/** How an update goes. */
+export interface UpdateOptions {
+  /**
+   * For how long nothing is stored should the writer die, in seconds: 0.1 to 3600. Default 30. It must be longer than the
+   * longest transaction.
+   */
+  intentTtl?: number | undefined
+  /** For how long nothing is stored after the write, in seconds: where fetches read a replica, the bound of its lag. */
+  hold?: number | undefined
+  /** Do not write where the shared tier cannot be told of it. Default false. */
+  strict?: boolean | undefined
+  /** Gives up before the write is run, and is handed to it. */
+  signal?: AbortSignal | undefined
+}
+
+/** What an update came to. */
+export interface Updated<T> {
+  /** What the write gave. */
+  value: T
+  /** What became of the invalidation. */
+  receipt: Receipt
+}
+
+/** What a cache knows of one key. Times are seconds; null is what there is not. The same fields in every language. */
+export interface Explanation {
+  /** What would answer a read now: the memory of this process, the shared tier, or nothing: a miss. */
+  tier: 'l1' | 'l2' | null
+  /** Why: `held` is by a writer at work, `pending` an invalidation that has not landed, `foreign` of another release. */
+  reason:
+    | 'fresh'
+    | 'absent'
+    | 'expired'
+    | 'invalidated'
+    | 'held'
+    | 'loading'
+    | 'pending'
+    | 'damaged'
+    | 'foreign'
+    | 'unreachable'
+  /** Whether there is a value past its time, for when a fetch fails or is slow. */
+  stale: boolean
+  /** How long ago the value was stored. */
+  age: number | null
+  /** How long it stays fresh; negative where it is not any more. */
+  ttl: number | null
+  /** How long it may be served stale from now on, its fresh time included. */
+  stale_ttl: number | null
+  /** The number of its write in the sequence of the shared tier. */
+  version: number | null
+  /** The tags of the value. */
+  tags: string[]
+  /** Who loads it now: this process or another one, and how long it has unless that is extended. */
+  lease: { here: boolean; left: number } | null
+  /** The writers that are at work, and when the last of them is given up. */
+  hold: { writers: number; left: number } | null
+  /** How long its last load took, in milliseconds. */
+  load_ms: number | null
+  codec: 'json' | 'msgpack' | 'raw' | null
+  /** The length of the value as it is stored. */
+  bytes: number | null
+  /** Whether it is a remembered "not found". */
+  negative: boolean
+  /** Whether the shared tier could be asked, or there is none. */
+  reachable: boolean
+}
+
 /** The counters of a cache since it was opened. The same fields in every language. */
 export interface Stats {
   /** Reads answered by the memory tier. */
@@ -248,6 +314,31 @@ export class CacheService {
 
   /** Removes many keys in one round trip. */
   deleteMany(keys: Iterable<Key>): Promise<Receipt>
+
+  /**
+   * Runs `write`, which changes the source of these keys, such that no old value of theirs is left after it: from before
+   * it runs until it has ended nothing is stored under the keys, in any process; then they are invalidated, whatever
+   * became of it. A process that dies in between leaves only that, for `intentTtl`.
+   *
+   * What `write` throws is thrown unchanged, once the keys are invalidated. That the shared tier cannot be reached is no
+   * error, but with `strict`: then it rejects with `Unavailable`, and `write` is not run.
+   *
+   * When the signal aborts before `write` is run, it is not run. A `write` that runs is told by its own `signal`, and its
+   * end is waited for.
+   *
+   * @throws {InvalidKey | InvalidOption | Overloaded | Closed} before `write` is run; `Closed` also after it
+   */
+  update<T>(
+    keys: Iterable<Key>,
+    write: (context: FetchContext) => T | PromiseLike<T>,
+    options?: UpdateOptions,
+  ): Promise<Updated<T>>
+
+  /**
+   * What this cache knows of a key: which tier would answer and why, its age and lives, who loads it and who is about to
+   * write it. It tells neither value nor key, changes nothing and counts as no read.
+   */
+  explain(key: Key): Promise<Explanation>
 
   /**
    * The values of many keys. `fetch` is run once with those that have none and that nobody else is loading; then the

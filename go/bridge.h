@@ -261,4 +261,27 @@ static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, siz
 	return count < 0 ? 0 : (size_t)count;
 }
 
+static int32_t sjgo_update_begin(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t count,
+		uint32_t flags, int64_t intent_ttl_ms, int64_t hold_ms,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_update_opts opts = {sizeof opts, flags, intent_ttl_ms, hold_ms};
+	int32_t status = sj_update_begin_async(cache, sjgo_slice(keys, keys_len), ends, count, &opts, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_update_end(sj_cache *cache, uint64_t update,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_update_end_async(cache, update, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_explain(sj_cache *cache, const void *key, size_t key_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_explain_async(cache, sjgo_slice(key, key_len), queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
 #endif

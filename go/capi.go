@@ -124,6 +124,30 @@ func capiBeginMany(h *handle, c *call, keys flat, put put, held []uint64) (reply
 	return c.answer(int32(status))
 }
 
+func capiUpdateBegin(h *handle, c *call, keys flat, how *updating) (reply, bool) {
+	var flags C.uint32_t
+	if how.strict {
+		flags = C.SJ_UPDATE_STRICT
+	}
+	status := C.sjgo_update_begin(h.cache, bytesPtr(keys.bytes), C.size_t(len(keys.bytes)), numbersPtr(keys.ends), C.size_t(len(keys.ends)),
+		flags, C.int64_t(how.intentTTL), C.int64_t(how.hold),
+		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiUpdateEnd(h *handle, c *call, update uint64) (reply, bool) {
+	status := C.sjgo_update_end(h.cache, C.uint64_t(update), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiExplain(h *handle, c *call, key string) (reply, bool) {
+	status := C.sjgo_explain(h.cache, stringPtr(key), C.size_t(len(key)), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
 // capiFulfil answers a lease with its value. That the lease had ended, or the cache, is no error of the caller, who
 // has its value.
 func capiFulfil(h *handle, lease uint64, value encoded, put put) error {

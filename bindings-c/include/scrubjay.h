@@ -120,6 +120,9 @@
 // For sj_keep_copies: decoded values weigh what they do in Go.
 #define SJ_COPIES_GO 1
 
+// For sj_update_opts: do not write where the shared tier cannot be told of it.
+#define SJ_UPDATE_STRICT 1
+
 // A cache: memory in this process, and behind it the shared tier that its URL names. All calls may be made by many
 // threads at once, and in a forked child, which starts with an empty memory.
 typedef struct sj_cache sj_cache;
@@ -286,6 +289,20 @@ typedef struct sj_slots_stats {
   // What they weigh together.
   uint64_t bytes;
 } sj_slots_stats;
+
+// How an update goes. Start from `SJ_UPDATE_OPTS_INIT`; NULL is the same.
+typedef struct sj_update_opts {
+  // sizeof(sj_update_opts).
+  uint32_t size;
+  // 0, or SJ_UPDATE_STRICT.
+  uint32_t flags;
+  // For how long nothing is stored should the writer die, in milliseconds: 100 to 3,600,000; 0 for 30,000. It must be
+  // longer than the longest transaction.
+  int64_t intent_ttl_ms;
+  // For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
+  // source, the bound of its lag. 0 for not at all.
+  int64_t hold_ms;
+} sj_update_opts;
 
 // The answer for one key of a call on many. The items stand at the start of the completion's value.
 typedef struct sj_item {
@@ -606,8 +623,9 @@ int32_t sj_fail(const struct sj_cache *cache,
                 uint64_t error_ref,
                 struct sj_completion *out);
 
-// The holder of `lease` gives up: the next waiter leads. Does nothing for a lease that has ended.
-int32_t sj_abandon(const struct sj_cache *cache, uint64_t lease);
+// The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
+int32_t sj_abandon(const struct sj_cache *cache,
+                   uint64_t lease);
 
 // A queue for sj_queue_wait. Best for one thread that is most often there: while it waits it drives the connections
 // that bring its answers, so that a reply wakes no other thread first. Free it with sj_queue_free.
@@ -713,6 +731,61 @@ int32_t sj_slots_ring(const struct sj_slots *slots, const struct sj_queue *queue
 // The counters.
 int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *out);
 
+// Begins an update of keys: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
+// is given the number in `update`. Make your write in between, and end the update whatever came of it; sj_abandon does
+// so without waiting. A process that dies leaves only that, for `intent_ttl`.
+//
+// A shared tier that cannot be reached is no error, unless SJ_UPDATE_STRICT asks for one: SJ_ERR_UNAVAILABLE, and do
+// not write. Keys as in sj_get_many_async. `opts` and `err` may be NULL.
+int32_t sj_update_begin(const struct sj_cache *cache,
+                        struct sj_slice keys,
+                        const uint64_t *ends,
+                        size_t count,
+                        const struct sj_update_opts *opts,
+                        uint64_t *update,
+                        struct sj_error **err);
+
+// Ends an update, whatever its write came to: its keys are invalidated, and loads of them are stored again. SJ_OK, or
+// SJ_ERR_LEASE_EXPIRED when it had ended. A shared tier that cannot be reached is no error: the receipt is pending.
+// `receipt` and `err` may be NULL.
+int32_t sj_update_end(const struct sj_cache *cache,
+                      uint64_t update,
+                      struct sj_receipt *receipt,
+                      struct sj_error **err);
+
+// As sj_update_begin: SJ_LEAD, and its lease is the number of the update. One that is cancelled, or lies in a queue that
+// is freed, ends.
+int32_t sj_update_begin_async(const struct sj_cache *cache,
+                              struct sj_slice keys,
+                              const uint64_t *ends,
+                              size_t count,
+                              const struct sj_update_opts *opts,
+                              const struct sj_queue *queue,
+                              uint64_t token,
+                              struct sj_completion *out);
+
+// As sj_update_end: SJ_OK with a receipt.
+int32_t sj_update_end_async(const struct sj_cache *cache,
+                            uint64_t update,
+                            const struct sj_queue *queue,
+                            uint64_t token,
+                            struct sj_completion *out);
+
+// What is known of a key, as a JSON object: which tier would answer and why, or why not (`tier`, `reason`), its age and
+// lives in seconds, who loads it and who is about to write it. It tells neither value nor key, and counts as no read.
+// Free `out` with sj_buf_free. `err` may be NULL.
+int32_t sj_explain(const struct sj_cache *cache,
+                   struct sj_slice key,
+                   struct sj_buf *out,
+                   struct sj_error **err);
+
+// As sj_explain: SJ_HIT with the object.
+int32_t sj_explain_async(const struct sj_cache *cache,
+                         struct sj_slice key,
+                         const struct sj_queue *queue,
+                         uint64_t token,
+                         struct sj_completion *out);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -721,6 +794,8 @@ int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *o
 #define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0 }
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
 #define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0 }
+/// The options that NULL stands for: `sj_update_opts opts = SJ_UPDATE_OPTS_INIT;`
+#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0 }
 
 /// The bytes of a C string, without its end.
 static inline sj_slice sj_text(const char *text) {

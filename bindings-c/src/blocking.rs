@@ -68,7 +68,7 @@ pub(crate) fn waited(
 ///
 /// # Safety
 /// `cache` is NULL or live; `out` and `err` are NULL or valid for a write.
-unsafe fn written(
+pub(crate) unsafe fn written(
     operation: &'static str,
     cache: *const sj_cache,
     out: *mut sj_receipt,

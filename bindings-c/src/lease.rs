@@ -184,7 +184,7 @@ pub unsafe extern "C" fn sj_fail(
     status
 }
 
-/// The holder of `lease` gives up: the next waiter leads. Does nothing for a lease that has ended.
+/// The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
 ///
 /// # Safety
 /// `cache` is live.

@@ -10,6 +10,7 @@
 //! call       one key, many keys: answered at once or through a queue
 //! lease      begin, fulfil, fail, abandon
 //! queue      completions
+//! update     the caller's own writes, and what is known of a key
 //! blocking   the same calls for a thread that waits; sj_get_or_fetch with a function of the caller
 //! ```
 
@@ -28,3 +29,4 @@ mod lease;
 mod queue;
 mod slots;
 pub mod types;
+mod update;

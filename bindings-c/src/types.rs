@@ -118,6 +118,25 @@ pub struct sj_put_opts {
     pub reserved: u32,
 }
 
+/// For sj_update_opts: do not write where the shared tier cannot be told of it.
+pub const SJ_UPDATE_STRICT: u32 = 1;
+
+/// How an update goes. Start from `SJ_UPDATE_OPTS_INIT`; NULL is the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_update_opts {
+    /// sizeof(sj_update_opts).
+    pub size: u32,
+    /// 0, or SJ_UPDATE_STRICT.
+    pub flags: u32,
+    /// For how long nothing is stored should the writer die, in milliseconds: 100 to 3,600,000; 0 for 30,000. It must be
+    /// longer than the longest transaction.
+    pub intent_ttl_ms: i64,
+    /// For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
+    /// source, the bound of its lag. 0 for not at all.
+    pub hold_ms: i64,
+}
+
 /// How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
 #[repr(C)]
 #[derive(Clone, Copy)]

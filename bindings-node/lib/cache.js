@@ -11,6 +11,7 @@ const { Checked } = require('./checked.js')
 const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
+const { update } = require('./update.js')
 const { openingJson, storing, fetching, checkFetch } = require('./options.js')
 
 const { DONE, FAILED } = native
@@ -118,6 +119,17 @@ class CacheService {
 
   async deleteMany(keys) {
     return this.#receipt(native.remove_many(this.#cache, listed(keys, 'delete_many'), runtime.token()))
+  }
+
+  async update(keys, write, options) {
+    return update(this.#cache, (answer) => this.#receipt(answer), keys, write, options)
+  }
+
+  async explain(key) {
+    let answer = native.explain(this.#cache, key, runtime.token())
+    if (answer === null) answer = await runtime.answer(this.#cache, runtime.take(1))
+    if (!isStored(answer)) throw fetchErrors.thrownBy(answer)
+    return decode(answer)
   }
 
   getOrFetch(key, options, fetch, more) {

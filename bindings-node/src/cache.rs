@@ -14,11 +14,11 @@ use crate::table::table;
 
 /// An open cache and the environment that opened it.
 pub struct Cache {
-    core: seam::Cache,
-    host: HostRef,
+    pub(crate) core: seam::Cache,
+    pub(crate) host: HostRef,
 }
 
-fn cache<'call>(js: Js, value: Value) -> &'call Cache {
+pub(crate) fn cache<'call>(js: Js, value: Value) -> &'call Cache {
     match js.handle(value) {
         Handle::Cache(cache) => cache,
         _ => unreachable!("the first argument is a cache"),
@@ -34,6 +34,7 @@ macro_rules! check {
         }
     };
 }
+pub(crate) use check;
 
 /// `open(host, options)` → a cache, or a failure. `options` are JSON text.
 pub fn open(js: Js, [host, options, ..]: Arguments) -> Value {

@@ -12,7 +12,7 @@ use crate::answer::miss;
 use crate::held::Fetching;
 use crate::{decode, encode, errors};
 
-/// The caller is to run its fetch. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
+/// The caller is to run its fetch, or the write of its update. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
 /// dropped, because its task or thread has ended, is abandoned.
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Turn {
@@ -63,7 +63,7 @@ impl Turn {
         Self::object(py, cache, None, None)
     }
 
-    fn take(&self) -> Option<Lease> {
+    pub(crate) fn take(&self) -> Option<Lease> {
         let held = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         held.map(|(lease, _)| lease)
     }

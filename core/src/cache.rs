@@ -2,6 +2,7 @@
 
 mod builder;
 mod many;
+mod update;
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::explain::Explanation;
 use crate::flight::{Generations, Lease, Promise, PromiseReply, Tiers};
 use crate::host::{Answer, ConsistencyToken, FetchOptions, PutOptions, Receipt, Step, Value};
 use crate::options::{Options, SetOptions};
@@ -20,6 +22,7 @@ use crate::stats::Stats;
 
 pub use builder::Builder;
 pub use many::PartialError;
+pub use update::UpdateError;
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.
 ///
@@ -242,6 +245,19 @@ impl CacheService {
     /// that was loaded before a delete may be stored after it.
     pub fn effective_staleness_bound(&self) -> Option<Duration> {
         self.tiers().effective_staleness_bound()
+    }
+
+    /// What the cache knows of a key: which tier would answer, how old the value is and how long it lives, who loads it and
+    /// who is about to write it. It tells neither value nor key, changes nothing and counts as no read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`], [`ErrorKind::Overloaded`]. That the shared tier cannot be asked
+    /// is part of the answer.
+    pub async fn explain(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Explanation> {
+        match self.ask(|reply| self.tiers().explain(key.as_ref(), reply)).await? {
+            Answer::Hit { value, .. } => codec::decode(value.codec, &value.bytes),
+            answer => Err(unexpected(&answer)),
+        }
     }
 
     /// A snapshot of the counters.

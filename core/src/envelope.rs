@@ -138,8 +138,10 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
     if bytes[2] != FORMAT {
         return Err(Unreadable::Unknown);
     }
+    // The server lists writers behind the header of a hold, and can make no checksum. There is no value to be checked.
+    let held = bytes[3] == State::Hold as u8;
     let end = bytes.len() - CHECKSUM;
-    if checksum(&bytes[..end]).to_le_bytes() != bytes[end..] {
+    if !held && checksum(&bytes[..end]).to_le_bytes() != bytes[end..] {
         return Err(Unreadable::Corrupt("checksum"));
     }
     if u64_at(&bytes, 80) != key::hash(prefix, key) {
@@ -152,7 +154,10 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
     }
     let state = State::from_byte(bytes[3]).ok_or(Unreadable::Unknown)?;
     let codec = Codec::from_id(bytes[5]).ok_or(Unreadable::Unknown)?;
-    let (tags, start) = tags(&bytes[..end], usize::from(u16_at(&bytes, 66)))?;
+    let (tags, start) = match held {
+        true => (Tags::new(), end),
+        false => tags(&bytes[..end], usize::from(u16_at(&bytes, 66)))?,
+    };
     if end - start > max_value {
         return Err(Unreadable::Corrupt("larger than max_value"));
     }

@@ -2,6 +2,7 @@
 
 mod parse;
 mod ttl;
+mod update;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key;
 
 pub use ttl::{MAX_TTL, MIN_TTL, SetOptions, Ttl};
+pub use update::UpdateOptions;
 
 /// Default bound of the memory tier: 64 MiB.
 pub const DEFAULT_L1_BYTES: u64 = 64 << 20;

@@ -2,7 +2,7 @@
 
 import {
   CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached,
-  type CacheOptions, type Codec, type ErrorCode, type Receipt, type SharedOptions, type Stats,
+  type CacheOptions, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -39,6 +39,14 @@ await cache.set('user:7', { id: 7 }, { ttl: 300, codec: 'msgpack' })
 await cache.set('user:7', { id: 7 }, { codec: 'raw' })
 // @ts-expect-error: not an option
 await cache.set('user:7', { id: 7 }, { tags: ['users'] })
+
+const updated = await cache.update(['user:7', Buffer.from('user:8')], async ({ signal }) => signal.aborted, { intentTtl: 5, hold: 1, strict: true })
+same<typeof updated.value, boolean>(true)
+same<typeof updated.receipt, Receipt>(true)
+// @ts-expect-error: not an option
+await cache.update(['user:7'], () => 7, { intent_ttl: 5 })
+const explained: Explanation = await cache.explain('user:7')
+same<typeof explained.tier, 'l1' | 'l2' | null>(true)
 
 const loaded = await cache.getOrFetch('user:7', 300, () => load(7))
 same<typeof loaded, User>(true)

@@ -37,6 +37,7 @@ from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
 from ._service import CacheService
+from ._update import Explanation, HoldSeen, LeaseSeen, Updating
 
 __all__ = [
     "CacheInfo",
@@ -45,13 +46,16 @@ __all__ = [
     "Cancelled",
     "Closed",
     "DirtyElsewhere",
+    "Explanation",
     "FetchFailed",
     "FetchTimeout",
+    "HoldSeen",
     "Internal",
     "InvalidKey",
     "InvalidOption",
     "InvalidValue",
     "LeaseExpired",
+    "LeaseSeen",
     "MemoizedFunction",
     "MemoryCache",
     "MemoryStats",
@@ -64,6 +68,7 @@ __all__ = [
     "Stats",
     "Unavailable",
     "Unsupported",
+    "Updating",
     "__version__",
     "cached",
     "memoize",

@@ -12,7 +12,8 @@ from . import _load
 from ._errors import InvalidOption
 from ._load_many import Many, aload_many, load_many
 from ._loop import settled
-from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, install_cache_service
+from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, aexplain, explain, install_cache_service
+from ._update import Explanation, Seconds, Updating, aupdate, update
 
 K = TypeVar("K", str, bytes)
 T = TypeVar("T")
@@ -225,6 +226,93 @@ class CacheService(Cache):
     async def adelete_many(self, keys: Iterable[str | bytes]) -> Receipt:
         """As `delete_many`, for tasks."""
         return await _written(self._adelete_many(keys))
+
+    def update(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], T],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]:
+        """Run ``write``, which changes the source of these keys, such that no old value of theirs is left.
+
+        From before the write until its end nothing is stored under the keys, in any process; then they are
+        invalidated, whatever became of it. A process that dies in between leaves only that, for ``intent_ttl``.
+
+        Args:
+            keys: what the write changes.
+            write: a function without arguments. What it raises is raised, once the keys are invalidated.
+            intent_ttl: for how long nothing is stored should the writer die: 0.1 s to 1 h, by default 30 s. It
+                must be longer than the longest transaction.
+            hold: for how long nothing is stored after the write, up to 1 h: where fetches read a replica, the
+                bound of its lag.
+            strict: do not write where the shared tier cannot be told of it.
+
+        Returns:
+            What the write returned, and the receipt of the invalidation.
+
+        Raises:
+            Unavailable, Unsupported: before the write, with ``strict`` only.
+            InvalidKey, InvalidOption, Overloaded, Closed: before the write; Closed also after it.
+        """
+        return update(Updating(self, keys, intent_ttl, hold, strict), write)
+
+    @overload
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], Awaitable[T]],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]: ...
+    @overload
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], T],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]: ...
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], Any],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[Any, Receipt]:
+        """As `update`, for tasks. A task that is cancelled in its write has the keys invalidated behind it."""
+        return await aupdate(Updating(self, keys, intent_ttl, hold, strict), write)
+
+    def updating(
+        self,
+        keys: Iterable[str | bytes],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> Updating:
+        """As `update`, for a block of code: ``with cache.updating(keys):`` or ``async with``."""
+        return Updating(self, keys, intent_ttl, hold, strict)
+
+    def explain(self, key: str | bytes) -> Explanation:
+        """Return what the cache knows of a key: which tier would answer and why, its age and lives, who loads it.
+
+        It tells neither value nor key, changes nothing and counts as no read.
+        """
+        return explain(self, key)  # type: ignore[no-any-return]
+
+    async def aexplain(self, key: str | bytes) -> Explanation:
+        """As `explain`, for tasks."""
+        answer = aexplain(self, key)
+        return await settled(answer) if type(answer) is Pending else answer  # type: ignore[no-any-return]
 
     async def aclear(self) -> Receipt:
         """As `clear`, for tasks."""

@@ -124,6 +124,17 @@ fn what_the_scripts_change_needs_no_new_checksum() {
     assert_eq!(entry.deadline, u64::from_le_bytes([7; 8]));
 }
 
+#[test]
+fn a_hold_is_read_whatever_the_server_listed_behind_it() {
+    let mut bytes = sample()[..HEADER].to_vec();
+    bytes[3] = State::Hold as u8;
+    bytes[64] = 2;
+    bytes.extend_from_slice(&[7; 48]);
+    let entry = decode(bytes.clone().into(), b"p", b"k", LIMIT).expect("a hold");
+    assert_eq!((entry.state, entry.holds, entry.payload.len()), (State::Hold, 2, 0));
+    assert_eq!(decode(bytes.into(), b"p", b"other", LIMIT), Err(Unreadable::WrongKey));
+}
+
 proptest! {
     #[test]
     fn decode_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

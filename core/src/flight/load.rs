@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::claim::Wish;
 use super::coherence::Before;
 use super::grip::Grip;
-use super::lease::Lessor;
 use super::record::{Record, Stamp, admit};
 use super::shared::{Loaded, capped};
 use super::sink::Reply;
@@ -316,11 +315,6 @@ impl Tiers {
         self.fail_with(lease, error)
     }
 
-    /// The holder of `lease` gave up: the next waiter leads.
-    pub fn abandon(&self, lease: u64) {
-        self.table.abandon(lease);
-    }
-
     /// The fetch failed with `error`.
     pub fn fail_with(&self, lease: u64, error: &Error) -> Result<Option<Payload>> {
         let ended = self.table.end(lease, |_, _| ())?;
@@ -340,6 +334,10 @@ impl Tiers {
         if ended.void {
             // The write has ended the lease as well.
             grip.into_iter().for_each(Grip::forget);
+            return Kick::NONE;
+        }
+        if self.holds.covers(key, ended.started) {
+            // Its writer was at work when this began.
             return Kick::NONE;
         }
         let Some(shared) = &self.shared else {

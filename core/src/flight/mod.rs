@@ -6,11 +6,13 @@ mod claim;
 mod claimed;
 mod coherence;
 mod cycle;
+mod explain;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
 mod generation;
 mod grip;
 mod heard;
+mod holds;
 mod joining;
 mod lease;
 mod lease_time;
@@ -25,6 +27,7 @@ mod sink;
 mod table;
 mod tiers;
 mod told;
+mod update;
 mod write;
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub stale_until: u64,
     /// How long its fetch took.
     pub load_ms: u32,
+    /// When it was stored; 0 for before this clock began.
+    pub stored: u64,
     /// The header of its entry in the shared tier, where that is worth asking for alone.
     pub origin: Option<Bytes>,
 }

@@ -1,5 +1,8 @@
 //! The shared tier as the flights see it: records in and out, their bytes and times translated.
 
+mod holding;
+mod seen;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -19,6 +22,8 @@ use crate::redis::{
 };
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
+
+pub(crate) use seen::There;
 
 /// A ttl and the time for which a value is served stale after it, in ms.
 const LONGEST: u64 = 2 * MAX_TTL.as_millis() as u64;
@@ -289,6 +294,7 @@ impl Shared {
             stale_until: life(entry.hard_expiry).max(expires),
             load_ms: entry.load_ms,
             origin,
+            stored: now.saturating_sub(server_now.saturating_sub(entry.stored_at)),
         };
         if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
             Loaded::Fresh(record)

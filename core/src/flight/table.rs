@@ -227,6 +227,13 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         Ok(ended)
     }
 
+    /// How long the fetch of `key` that goes on here may still take, in ms.
+    pub fn leading(&self, key: &[u8]) -> Option<u64> {
+        let leader = self.shard(key).flights.get(key)?.leader.load(Ordering::Acquire);
+        let hard = lock(&self.leases).given.get(&leader)?.hard;
+        Some(hard.saturating_sub(self.clock.now_ms()))
+    }
+
     /// How the holder of `lease` said that its value is to be stored.
     pub fn put_of(&self, lease: u64) -> Option<Put> {
         let flight = lock(&self.leases).given.get(&lease)?.flight.clone();

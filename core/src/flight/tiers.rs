@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use super::heard::Heard;
+use super::holds::Holds;
+use super::lease::Lessor;
 use super::lease_time::LeaseTime;
 use super::record::{Record, millis};
 use super::session::Session;
@@ -42,6 +44,7 @@ pub(crate) struct Tiers {
     pub(super) told_to: AtomicU64,
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
+    pub(super) holds: Holds,
     pub counters: Arc<Counters>,
     /// For whom decoded copies are granted.
     copies: OnceLock<Language>,
@@ -94,6 +97,7 @@ impl Tiers {
             late: AtomicBool::new(false),
             told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
+            holds: Holds::new(timeouts.hard),
             options,
             clock,
             memory,
@@ -109,6 +113,11 @@ impl Tiers {
     /// Itself, for what goes on in the background.
     pub fn handle(&self) -> Arc<Tiers> {
         self.me.upgrade().expect("a call runs, so somebody holds the tiers")
+    }
+
+    /// Itself, as who takes leases of updates back.
+    pub(super) fn lessor(&self) -> Weak<dyn Lessor> {
+        self.me.clone()
     }
 
     /// Fails with `Closed` once the cache, or the process, has said good-bye.
@@ -162,9 +171,11 @@ impl Tiers {
         known.min(record.expires.saturating_sub(ahead))
     }
 
-    /// Puts a record into memory. Called under the lock of its shard of the flight table.
+    /// Puts a record into memory, unless its writer is at work. Called under the lock of its shard of the flight table.
     pub fn remember(&self, key: &[u8], record: &Record) {
-        if let Some(memory) = &self.memory {
+        if let Some(memory) = &self.memory
+            && !self.holds.covers(key, self.clock.now_ms())
+        {
             memory.set_until(key, record.clone(), record.stale_until);
         }
     }

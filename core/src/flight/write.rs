@@ -118,7 +118,7 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    fn drop_locally(&self, key: &[u8]) {
+    pub(super) fn drop_locally(&self, key: &[u8]) {
         self.table.write(key, || self.forget(key));
     }
 
@@ -203,6 +203,7 @@ impl Tiers {
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
             origin: None,
+            stored: now,
         }
     }
 
@@ -232,12 +233,12 @@ pub(super) fn check_codec(operation: &'static str, codec: Option<Codec>) -> Resu
     Ok(())
 }
 
-fn done(pending: bool) -> Step {
+pub(super) fn done(pending: bool) -> Step {
     Step::Ready(Answer::Done(receipt(pending)))
 }
 
 /// The receipt of a write that has this number in the sequence of its partition; of one that has not landed for none.
-fn receipt_of(sequence: Option<u64>) -> Receipt {
+pub(super) fn receipt_of(sequence: Option<u64>) -> Receipt {
     let sequence = match sequence {
         None => return receipt(true),
         // A server without scripts counts nothing.
@@ -248,7 +249,7 @@ fn receipt_of(sequence: Option<u64>) -> Receipt {
 }
 
 /// The position of a write in this process: a random epoch and a count.
-fn receipt(pending: bool) -> Receipt {
+pub(super) fn receipt(pending: bool) -> Receipt {
     static EPOCH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let mut token = [0; 16];

@@ -78,7 +78,8 @@ pub enum Answer {
     },
     /// Nothing is stored under the key.
     Miss,
-    /// The caller is to run its fetch and to answer with `fulfil`, `fail` or `abandon`.
+    /// The caller is to run its fetch and to answer with `fulfil`, `fail` or `abandon`; or to make the write of its update
+    /// and to answer with `end_update`.
     Lead(Lease),
     /// The caller is to run its fetch unshared and to store nothing: the leader runs on the very loop that
     /// this caller blocks.

@@ -45,6 +45,6 @@ pub use queue::Queue;
 
 pub use crate::flight::Lease;
 pub use crate::memory::{Copy, MemoryStats, SlotRef, Slots, TABLE_HEADER, TABLE_STRIDE, Table};
-pub use crate::options::Ttl;
+pub use crate::options::{Ttl, UpdateOptions};
 
 pub(crate) use process::process;

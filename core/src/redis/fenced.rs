@@ -21,7 +21,7 @@ use crate::wire::{Kick, Outbound, Replies, Reply};
 pub(crate) type Token = [u8; 16];
 
 /// Keys that one call of the script invalidates.
-const KEYS_OF_A_CALL: usize = 100;
+pub(super) const KEYS_OF_A_CALL: usize = 100;
 
 /// A wish for the lease of an entry.
 #[derive(Clone, Debug)]
@@ -273,7 +273,7 @@ impl Tier {
     /// Runs calls in one round trip. `prepare` is called when they are to leave; what it returns with them makes the
     /// result of their replies. Those whose scripts the server did not know are run once more with their texts, where
     /// `again` says so.
-    fn run<T, F>(
+    pub(super) fn run<T, F>(
         &self,
         name: &'static str,
         slot: Slot,
@@ -370,15 +370,15 @@ fn one(replies: &[Reply]) -> Result<&Reply, Trouble> {
 }
 
 /// The highest number of writes that were all made.
-fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
+pub(super) fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
     replies.iter().try_fold(0, |last, reply| Ok(scripts::sequence(reply)?.max(last)))
 }
 
-fn number(number: u64) -> Bytes {
+pub(super) fn number(number: u64) -> Bytes {
     number.to_string().into()
 }
 
 /// Whole milliseconds, never more than `time`: at least 1, since 0 is an error there.
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX >> 2).max(1)
 }

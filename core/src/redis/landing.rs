@@ -107,8 +107,8 @@ async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Troub
             drop(sender.send(Ok(None)));
             return Kick::NONE;
         }
-        let names: Vec<Vec<u8>> = due.iter().map(|(name, _)| name.clone()).collect();
-        let (calls, scripted) = (this.invalidations(&names), connection.scripts.is_some());
+        let names = due.iter().map(|(name, _)| name.clone()).collect();
+        let (calls, scripted) = (this.due_calls(names), connection.scripts.is_some());
         let (done, replies) = oneshot::channel();
         let kick = connection.submit(u64::MAX, |to| {
             // What is refused drops the sender.

@@ -5,6 +5,7 @@
 //!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
+//!  ├─ holding         keys that are held while their writers are at work
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ recent          writes of the last minute, for a server that comes back without them
 //!  ├─ push            a connection of its own, on which the server tells of writes: messages, and beats that prove that
@@ -24,6 +25,7 @@ mod fenced;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;
+mod holding;
 mod landing;
 mod link;
 mod net;
@@ -39,6 +41,7 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
+pub(crate) use holding::{Hold, Placed};
 pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::{Acquired, Revalidated};
 pub(crate) use tier::{Read, Settings, Tier};

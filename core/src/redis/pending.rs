@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::holding::Hold;
+
 /// More keys than this become one invalidation of the whole namespace.
 const MAX_KEYS: usize = 100_000;
 
@@ -30,6 +32,9 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Inner {
     keys: HashMap<Vec<u8>, Entry>,
+    /// The holds that are to be given back with the invalidation. Where a key has several, the older ones end by
+    /// themselves.
+    holds: HashMap<Vec<u8>, Hold>,
     /// The position of the invalidation of the whole namespace, if that is pending.
     clear: Option<u64>,
     position: u64,
@@ -52,11 +57,23 @@ impl Pending {
         let position = inner.position;
         if inner.keys.len() >= MAX_KEYS && !inner.keys.contains_key(&key) {
             inner.keys = HashMap::new();
+            inner.holds = HashMap::new();
             inner.clear = Some(position);
         } else {
             inner.keys.entry(key).or_insert(Entry { position, covers: 0 }).position = position;
         }
         self.note(inner);
+    }
+
+    /// Queues the invalidation of a key, with which a hold ends.
+    pub fn add_held(&self, key: Vec<u8>, hold: Hold) {
+        self.lock().holds.insert(key.clone(), hold);
+        self.add(key);
+    }
+
+    /// The hold that ends with the invalidation of `key`.
+    pub fn hold_of(&self, key: &[u8]) -> Option<Hold> {
+        self.lock().holds.get(key).cloned()
     }
 
     /// Queues the invalidation of the whole namespace.
@@ -116,7 +133,9 @@ impl Pending {
         if inner.clear.is_some_and(|queued| queued <= position) {
             inner.clear = None;
         }
-        inner.keys.retain(|_, entry| entry.position > position);
+        let Inner { keys, holds, .. } = &mut *inner;
+        keys.retain(|_, entry| entry.position > position);
+        holds.retain(|key, _| keys.contains_key(key));
         self.note(inner);
     }
 
@@ -171,6 +190,7 @@ impl Inner {
     fn remove(&mut self, key: &[u8], position: u64) {
         if self.keys.get(key).is_some_and(|entry| entry.position <= position) {
             self.keys.remove(key);
+            self.holds.remove(key);
         }
     }
 }

@@ -16,12 +16,13 @@ pub(super) enum Script {
     Invalidate,
     Beat,
     Revalidate,
+    Intent,
 }
 
-use Script::{Acquire, Beat, Extend, Fill, Invalidate, Put, Release, Revalidate};
+use Script::{Acquire, Beat, Extend, Fill, Intent, Invalidate, Put, Release, Revalidate};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 8] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate];
+pub(super) const ALL: [Script; 9] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -35,6 +36,7 @@ impl Script {
             Invalidate => include_str!("scripts/invalidate.lua"),
             Beat => include_str!("scripts/beat.lua"),
             Revalidate => include_str!("scripts/revalidate.lua"),
+            Intent => include_str!("scripts/intent.lua"),
         }
     }
 }
@@ -109,7 +111,7 @@ impl Call {
                 to.part(b"PX");
                 to.part(&self.arguments[2]);
             }
-            Invalidate => {
+            Invalidate | Intent => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
@@ -240,7 +242,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..8).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..9).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);

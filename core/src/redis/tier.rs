@@ -290,7 +290,7 @@ impl Tier {
         self.me.clone()
     }
 
-    fn land_behind(&self) {
+    pub(super) fn land_behind(&self) {
         if !self.closed.load(Ordering::Acquire) {
             landing::start(self, &self.me);
         }

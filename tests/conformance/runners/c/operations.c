@@ -6,6 +6,7 @@
 
 #include "expect.h"
 #include "fetch.h"
+#include "update.h"
 
 bool step_ttl(scope *s, int64_t *ttl_ms) {
   const json *ttl = json_field(s->step, "ttl");
@@ -276,6 +277,8 @@ FIELDS(fetch_many_fields, "keys", "ttl", "codec", "fetch", "expect", "expect_mis
 FIELDS(concurrent_fields, "key", "count", "leader", "ttl", "codec", "fetch", "expect", "expect_error", "expect_names",
        "expect_fetches");
 FIELDS(stats_fields, "expect");
+FIELDS(update_fields, "keys", "options", "fetch", "expect_error", "expect_names", "expect_pending", "expect_fetches");
+FIELDS(explain_fields, "key", "expect", "expect_error", "expect_names");
 FIELDS(eventually_fields, "step", "within");
 
 static const operation operations[] = {
@@ -292,6 +295,8 @@ static const operation operations[] = {
     {"get_or_fetch_many", op_get_or_fetch_many, true, fetch_many_fields},
     {"concurrent", op_concurrent, true, concurrent_fields},
     {"stats", op_stats, true, stats_fields},
+    {"update", op_update, true, update_fields},
+    {"explain", op_explain, true, explain_fields},
     {"eventually", op_eventually, false, eventually_fields},
 };
 

@@ -40,6 +40,8 @@ func init() {
 		"get_or_fetch_many": (*runner).getOrFetchMany,
 		"concurrent":        (*runner).concurrent,
 		"stats":             (*runner).stats,
+		"update":            (*runner).update,
+		"explain":           (*runner).explain,
 		"close":             (*runner).close,
 	}
 }

@@ -60,6 +60,20 @@ export async function getOrFetch(runner, cache, step) {
   if (result.failed === undefined) expectValue(step, result.value)
 }
 
+export async function update(runner, cache, step) {
+  const described = describe(runner, cache, step)
+  const { intent_ttl: intentTtl, ...options } = step.options ?? {}
+  let result
+  try {
+    result = await outcome(step, () => cache.update(step.keys.map(build), described.fetch, { intentTtl, ...options }))
+  } finally {
+    expectFetches(step, described)
+  }
+  if (result.failed !== undefined || step.expect_pending === undefined) return
+  const { pending } = result.value.receipt
+  if (pending !== step.expect_pending) throw new Error(`pending is ${pending}`)
+}
+
 /** Lets many callers ask for one key at once. The first fetch returns when all others wait for it. */
 export async function concurrent(runner, cache, step) {
   const described = describe(runner, cache, step)

@@ -1,5 +1,5 @@
 import { NotFound, PartialError } from './scrubjay.mjs'
-import { concurrent, getOrFetch } from './fetch.mjs'
+import { concurrent, getOrFetch, update } from './fetch.mjs'
 import { OriginError, expectError, expectValue, outcome } from './runner.mjs'
 import { build, keyName, same, show } from './values.mjs'
 
@@ -29,9 +29,18 @@ async function getMany(_, cache, step) {
 }
 
 async function stats(_, cache, step) {
-  const actual = cache.stats()
+  expectFields(step, cache.stats())
+}
+
+async function explain(_, cache, step) {
+  const { value: seen, failed } = await outcome(step, () => cache.explain(build(step.key)))
+  if (failed !== undefined) return
+  expectFields(step, { ...seen, writers: seen.hold?.writers ?? 0, loading: seen.lease !== null })
+}
+
+function expectFields(step, actual) {
   for (const [field, value] of Object.entries(step.expect)) {
-    if (actual[field] !== value) throw new Error(`${field} is ${actual[field]}, expected ${value}`)
+    if (!same(actual[field], value)) throw new Error(`${field} is ${show(actual[field])}, expected ${show(value)}`)
   }
 }
 
@@ -98,4 +107,6 @@ export const operations = {
   get_or_fetch_many: getOrFetchMany,
   concurrent,
   stats,
+  update,
+  explain,
 }

@@ -77,6 +77,8 @@ class Runner:
             "get_or_fetch_many": self._get_or_fetch_many,
             "concurrent": self._concurrent,
             "stats": self._stats,
+            "update": self._update,
+            "explain": self._explain,
         }
 
     async def steps(self, steps: list[Step]) -> None:
@@ -243,6 +245,27 @@ class Runner:
 
     async def _stats(self, cache: CacheService, step: Step) -> None:
         actual = cache.stats().as_dict()
+        for field, expected in (step.get("expect") or {}).items():
+            if field not in actual or not same(expected, actual[field]):
+                raise Failed(f"{field} is {actual.get(field)}, expected {expected}")
+
+    async def _update(self, cache: CacheService, step: Step) -> None:
+        fetches = Fetches(self, cache, step)
+        options = {name: build(value) for name, value in (step.get("options") or {}).items()}
+        call = self.world.call(cache, "update", step.value("keys"), fetches.fetch, **options)
+        updated, error = await outcome(call)
+        fetches.check()
+        self.expect_fetches(step, fetches.runs)
+        self.expect_error(step, error)
+        if error is None and "expect_pending" in step and updated[1].pending is not step.get("expect_pending"):
+            raise Failed(f"pending is {updated[1].pending}")
+
+    async def _explain(self, cache: CacheService, step: Step) -> None:
+        seen = await self._expect_error(step, self.world.call(cache, "explain", step.value("key")))
+        if seen is None:
+            return
+        hold = seen["hold"]
+        actual = {**seen, "writers": hold["writers"] if hold else 0, "loading": seen["lease"] is not None}
         for field, expected in (step.get("expect") or {}).items():
             if field not in actual or not same(expected, actual[field]):
                 raise Failed(f"{field} is {actual.get(field)}, expected {expected}")

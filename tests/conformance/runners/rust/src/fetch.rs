@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use scrubjay::{CacheService, Error, SetOptions};
+use scrubjay::{CacheService, Error, ErrorKind, SetOptions, UpdateError, UpdateOptions};
 
 use crate::expect::{self, OriginError};
 use crate::json::Json;
@@ -86,6 +86,36 @@ pub async fn one(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
         Ok(value) => expect::value(step, &value),
         Err(found) => expect::error(step, &found),
     }
+}
+
+pub async fn update(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
+    let source = Source::new(runner, cache, step)?;
+    let keys = keys(step)?;
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let updated = cache.update(&keys, update_options(step)?, || source.fetch()).await;
+    source.check(step)?;
+    match updated {
+        Ok((_, receipt)) => expect::receipt(step, Ok(receipt)),
+        Err(UpdateError::Cache(found)) => expect::error(step, &found),
+        Err(UpdateError::Write(found)) => expect::failed(step, ErrorKind::FetchFailed, &found.to_string()),
+    }
+}
+
+fn update_options(step: &Step) -> Result<UpdateOptions, String> {
+    let mut options = UpdateOptions::new();
+    for (name, value) in &step.options {
+        let seconds = || {
+            let seconds = value.text().parse().map_err(|_| format!("{name} is no number"))?;
+            Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+        };
+        options = match name.as_str() {
+            "intent_ttl" => options.intent_ttl(seconds()?),
+            "hold" => options.hold(seconds()?),
+            "strict" => options.strict(value.text() == "true"),
+            other => return Err(format!("unknown option {other:?}")),
+        };
+    }
+    Ok(options)
 }
 
 /// How one of many callers ended.
