@@ -8,7 +8,8 @@ What it looks for:
 
 - `stale`: a read staler than the bound that was claimed for it and `ALLOWANCE_MS`;
 - `own`: a read that did not see a write of its own process that had returned before;
-- `backwards`: a read that saw an older version than one that its process had been given before it began;
+- `backwards`: a read that saw an older version than one that its process had been given before it began, though a
+  newer one had been acknowledged; `ahead`: the same before that, so what had been given was ahead of its time;
 - `wrong_key`: a value that names another key;
 - `future`: a version that was not committed when the read ended;
 - `left`, `left_shared`: when all is at rest, a process (the shared tier) has another version than the truth.
@@ -32,7 +33,6 @@ from records import (
     NEGATIVE,
     NO_BOUND,
     PENDING,
-    READS,
     SET,
     Record,
 )
@@ -146,7 +146,7 @@ def check(
         versions.settle()
     for log in reads:
         checked = [read for read in log if check_one(read, keys[read.key], thaws.get(read.worker, []), verdict)]
-        check_order(checked, verdict)
+        check_order(checked, keys, verdict)
     return verdict
 
 
@@ -205,7 +205,7 @@ def check_last(read: Record, versions: Versions, verdict: Verdict) -> None:
         verdict.blame(kind, read, f"the truth is {last}")
 
 
-def check_order(reads: list[Record], verdict: Verdict) -> None:
+def check_order(reads: list[Record], keys: dict[int, Versions], verdict: Verdict) -> None:
     """Checks that no read of a process is older than one that ended before it began."""
     newest: dict[int, tuple[int, int]] = {}
     ended: list[tuple[int, int, int]] = []
@@ -216,11 +216,6 @@ def check_order(reads: list[Record], verdict: Verdict) -> None:
                 newest[key] = (ver, at)
         ver, at = newest.get(read.key, (0, 0))
         if read.ver < ver:
-            verdict.blame(
-                "backwards", read, f"version {ver} had been given {(read.t_start - at) / MS:.2f} ms before"
-            )
+            kind = "backwards" if keys[read.key].stale_since[read.ver - 1] < read.t_start else "ahead"
+            verdict.blame(kind, read, f"version {ver} had been given {(read.t_start - at) / MS:.2f} ms before")
         heapq.heappush(ended, (read.t_end, read.key, read.ver))
-
-
-__all__ = ["ALLOWANCE_MS", "THAW_MS", "Verdict", "check"]
-assert LAST not in READS

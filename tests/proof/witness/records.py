@@ -32,8 +32,6 @@ LANDED = 7
 # A read when all is at rest: by each process, and of the shared tier alone.
 LAST, LAST_SHARED = 8, 9
 
-READS = frozenset((GET, GET_OR_FETCH, GET_MANY, GET_OR_FETCH_MANY))
-
 PENDING, NEGATIVE, FAILED, MISS, LOADED = 1, 2, 4, 8, 16
 
 

@@ -68,6 +68,7 @@ class Stage:
         self.settings = scenario["settings"]
         self.ends: list[Callable[[], None]] = []
         self.workers: list[Worker] = []
+        self.turns = 0
         try:
             self._start(scenario, commands, scenario.get("languages") or languages)
         except BaseException:
@@ -105,7 +106,8 @@ class Stage:
                 # For clocks that count from somewhere else.
                 "boottime_offset": truth.now() - time.monotonic_ns(),
             }
-            worker = Worker(language, commands[language], config, environment)
+            slot = {"SCRUBJAY_CLOCK_SLOT": str(number)}
+            worker = Worker(language, commands[language], config, environment | slot)
             self.workers.append(worker)
             self.ends.append(worker.process.kill)
         for worker in self.workers:
@@ -121,6 +123,17 @@ class Stage:
         if time.monotonic() > deadline:
             raise SystemExit(f"the workers took more than {LIMIT_SECONDS} s for {word!r}")
 
+    def turn(self) -> int:
+        """A number that grows by one with each call: for what takes turns."""
+        self.turns += 1
+        return self.turns - 1
+
+    def look(self) -> None:
+        """Makes sure that all workers are there."""
+        for worker in self.workers:
+            if worker.process.poll() is not None:
+                raise SystemExit(f"the worker of {worker.language} ended with {worker.process.returncode}")
+
     def reads(self) -> int:
         """About how many reads there have been."""
         return sum(worker.reads() for worker in self.workers)
@@ -128,9 +141,7 @@ class Stage:
     def wait(self, reads: int) -> None:
         """Waits until there have been so many reads."""
         while self.reads() < reads:
-            for worker in self.workers:
-                if worker.process.poll() is not None:
-                    raise SystemExit(f"the worker of {worker.language} ended with {worker.process.returncode}")
+            self.look()
             time.sleep(0.02)
 
     def rest(self) -> None:
