@@ -6,6 +6,7 @@ mod many;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -212,6 +213,13 @@ impl CacheService {
                 stale.ok_or(error)
             }
         }
+    }
+
+    /// How old a hit may be at most, by what is known now: `max_staleness` where memory answers beside a shared tier, nothing
+    /// without memory or without a shared tier. None: no bound can be told, for the server has no scripts, so that a value
+    /// that was loaded before a delete may be stored after it.
+    pub fn effective_staleness_bound(&self) -> Option<Duration> {
+        self.tiers().effective_staleness_bound()
     }
 
     /// A snapshot of the counters.

@@ -86,7 +86,7 @@ fn entry(bytes: &[u8]) {
         let read = Read { found: Some(bytes.clone()), server_now };
         let now = 1 << 20;
         if let Loaded::Fresh(record) | Loaded::Stale(record) = shared.loaded(KEY, Ok(read), now) {
-            assert!(record.fresh_until <= record.expires && record.stale_until > now);
+            assert!(record.stamp.fresh_until() <= record.expires && record.stale_until > now);
             // What is served decodes, in a host too.
             if !record.negative {
                 let value = record.payload().expect("it was looked through");

@@ -38,6 +38,12 @@ pub struct Stats {
     /// The same, made by a thread or an event loop that waited for an answer: a reply wakes that one, and no thread of
     /// the core before it.
     pub driven_by_caller: u64,
+    /// Sessions with the server in which it told of writes: one more for each time that some were missed, or its
+    /// connection was lost.
+    pub push_sessions: u64,
+    /// How long ago the server was last asked whether it had told everything, and has answered since, in milliseconds:
+    /// what memory answers was current then. 0 while it tells nothing.
+    pub coherence_lag_ms: u64,
     /// Whether the shared tier is cut off after repeated failures.
     pub breaker_state: BreakerState,
     /// Entries in the memory tier.
@@ -71,7 +77,7 @@ impl fmt::Display for BreakerState {
 
 impl Stats {
     /// The counters by name, in the order of their documentation.
-    pub fn counters(&self) -> [(&'static str, u64); 17] {
+    pub fn counters(&self) -> [(&'static str, u64); 19] {
         [
             ("hits_l1", self.hits_l1),
             ("hits_l2", self.hits_l2),
@@ -88,6 +94,8 @@ impl Stats {
             ("l2_errors", self.l2_errors),
             ("driven_by_core", self.driven_by_core),
             ("driven_by_caller", self.driven_by_caller),
+            ("push_sessions", self.push_sessions),
+            ("coherence_lag_ms", self.coherence_lag_ms),
             ("entries", self.entries),
             ("bytes", self.bytes),
         ]

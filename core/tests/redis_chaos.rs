@@ -95,12 +95,8 @@ async fn nothing_old_is_left_behind() {
     }
     assert!(cache.stats().l2_errors > 0, "the faults struck");
     eventually("all lands", async || cache.stats().pending == 0).await;
-    let connections = || {
-        let list: String = server.command(&[b"CLIENT", b"LIST"]);
-        list.lines().filter(|line| line.contains("name=scrubjay")).count()
-    };
     // That of the reader, and one of the cache.
-    eventually("old connections have ended", async || connections() <= 2).await;
+    eventually("old connections have ended", async || server.hot_connections().len() <= 2).await;
     for (n, last) in last.into_iter().enumerate() {
         let stored = shared(&server.url(), "chaos", &format!("k{n}")).await;
         assert!(stored.is_none() || stored == last, "k{n}: {stored:?}, the last was {last:?}, seed {seed}");

@@ -189,14 +189,12 @@ async fn writes_and_deletes_of_one_key_arrive_in_their_order() {
 #[tokio::test]
 async fn closing_ends_the_connection_and_opening_begins_none() {
     let server = Server::start();
-    let connections = || {
-        let list: String = server.command(&[b"CLIENT", b"LIST"]);
-        list.lines().filter(|line| line.contains("name=scrubjay")).count()
-    };
+    let connections = || server.hot_connections().len() + server.push_connections().len();
     let cache = open(&server.url(), "shop");
     assert_eq!(connections(), 0);
     cache.set("k", "v", 60).await.unwrap();
-    assert_eq!(connections(), 1);
+    assert_eq!(server.hot_connections().len(), 1);
+    eventually("it listens", async || server.push_connections().len() == 1).await;
     assert!(!cache.close().await.unwrap().pending);
     eventually("the connection ends", async || connections() == 0).await;
     let dropped = open(&server.url(), "shop");

@@ -68,11 +68,7 @@ async fn a_foreign_format_is_a_miss_and_stays() {
 async fn an_entry_of_another_key_is_an_error_that_ends_the_connection() {
     let (server, entry) = server_with_an_entry().await;
     let cache = open(&server.url(), "shop");
-    let id = || {
-        let list: String = server.command(&[b"CLIENT", b"LIST"]);
-        let line = list.lines().find(|line| line.contains("name=scrubjay")).map(str::to_owned);
-        line.and_then(|line| line.split(' ').next().map(str::to_owned))
-    };
+    let id = || server.hot_connections().first().cloned();
     cache.set("fine", "yes", 60).await.unwrap();
     let before = id();
     assert!(before.is_some());

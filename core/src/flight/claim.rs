@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ahead::Ahead;
+use super::coherence::Before;
 use super::grip::Grip;
 use super::record::Record;
 use super::shared::Loaded;
@@ -28,6 +29,8 @@ use crate::wire::Kick;
 /// Who waits for a load of another process asks again after so long at first, and in the end; half of it by chance.
 const FIRST_PAUSE_MS: u64 = 4;
 const LONGEST_PAUSE_MS: u64 = 64;
+/// So many times as long where it is told of the end of the lease.
+const TOLD: u64 = 8;
 
 /// A flight that wants its lease.
 pub(super) struct Wish {
@@ -42,7 +45,12 @@ pub(super) struct Wish {
     /// When it was asked first, and last, in ms of the cache's clock.
     began: u64,
     asked: u64,
+    /// What had been told of the key when it was asked last, and how often it had been woken.
+    before: Before,
+    wakes: u64,
     pause: u64,
+    /// How often it may be asked anew because the lease was lost at once.
+    again: u8,
 }
 
 impl Wish {
@@ -57,7 +65,10 @@ impl Wish {
             token,
             began: 0,
             asked: 0,
+            before: Before::default(),
+            wakes: 0,
             pause: FIRST_PAUSE_MS,
+            again: 3,
         }
     }
 
@@ -84,6 +95,8 @@ impl Tiers {
         let now = self.clock.now_ms();
         for wish in &mut wishes {
             wish.asked = now;
+            wish.before = self.before(&wish.flight.key);
+            wish.wakes = self.heard.wakes(&wish.flight.key);
             if wish.began == 0 {
                 wish.began = now;
             }
@@ -104,17 +117,24 @@ impl Tiers {
     fn claimed(&self, mut wish: Wish, answer: Result<Acquired>, server_now: u64) {
         let Some(shared) = &self.shared else { return };
         match answer {
-            Ok(Acquired::Won) => {
-                let grip = shared.grip(&wish.flight.key, Some(wish.token), wish.asked);
+            Ok(Acquired::Won(sequence)) => {
+                let grip = shared.grip(&wish.flight.key, Some(wish.token), wish.asked, sequence);
+                if !wish.ahead && wish.again > 0 && !self.is_last(&wish.flight.key, wish.before, sequence) {
+                    // The key was written since: so the lease is lost, and what is loaded now would be stored nowhere.
+                    grip.forget();
+                    wish.token = rand::random();
+                    wish.again -= 1;
+                    return self.claim(vec![wish], None).go_behind();
+                }
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Unfenced) => {
-                let grip = shared.grip(&wish.flight.key, None, wish.asked);
+                let grip = shared.grip(&wish.flight.key, None, wish.asked, 0);
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Found(bytes)) => {
                 match shared.found(&wish.flight.key, Some(bytes), server_now, wish.asked) {
-                    Loaded::Fresh(record) => self.found_shared(&wish.flight, record),
+                    Loaded::Fresh(record) => self.found_shared(&wish.flight, wish.before, record),
                     // What stands there is no use to anybody.
                     Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
                         wish.force = true;
@@ -198,13 +218,17 @@ impl Tiers {
         if !self.table.is_wanted(&wish.flight) {
             return;
         }
-        let pause = wish.pause.min(left.max(1));
+        // Where the server tells of the end of the lease, looking is what is left for when it does not.
+        let slower = if self.session.is_begun() { TOLD } else { 1 };
+        let end = soft.filter(|soft| !is_over(*soft)).unwrap_or(hard);
+        let pause = (wish.pause * slower).min(left).min(super::record::millis(end).saturating_sub(waited)).max(1);
         wish.pause = (wish.pause * 2).min(LONGEST_PAUSE_MS);
         // Half of it by chance, so that a fleet does not ask in step.
         let pause = Duration::from_micros(pause * 500 + rand::random_range(0..=pause * 500));
+        let (key, wakes) = (wish.flight.key.clone(), wish.wakes);
         let open = Wishes { tiers: self.handle(), wishes: vec![wish] };
         process().runtime().spawn(async move {
-            tokio::time::sleep(pause).await;
+            open.tiers.heard.sleep(&key, wakes, pause).await;
             let (tiers, wishes) = open.into_parts();
             tiers.claim(wishes, None).go_behind();
         });

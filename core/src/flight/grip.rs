@@ -18,6 +18,8 @@ pub(super) struct Held {
     token: Option<Token>,
     /// When it was asked for, in ms of the cache's clock: what is loaded under it was current then.
     since: u64,
+    /// The number of the last write before it was won.
+    sequence: u64,
     state: AtomicU8,
     /// A forked child must not give back what is its parent's.
     process: u32,
@@ -34,9 +36,14 @@ pub(crate) struct Taken {
 }
 
 impl Grip {
-    pub fn new(tier: Arc<Tier>, name: Vec<u8>, token: Option<Token>, since: u64) -> Self {
+    pub fn new(tier: Arc<Tier>, name: Vec<u8>, token: Option<Token>, since: u64, sequence: u64) -> Self {
         let (state, process) = (AtomicU8::new(HELD), std::process::id());
-        Grip(Arc::new(Held { tier, name, token, since, state, process }))
+        Grip(Arc::new(Held { tier, name, token, since, sequence, state, process }))
+    }
+
+    /// The number of the last write before the lease was won.
+    pub fn sequence(&self) -> u64 {
+        self.0.sequence
     }
 
     pub fn since(&self) -> u64 {

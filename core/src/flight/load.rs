@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::claim::Wish;
+use super::coherence::Before;
 use super::grip::Grip;
 use super::lease::Lessor;
-use super::record::{Record, admit};
+use super::record::{Record, Stamp, admit};
 use super::shared::{Loaded, capped};
 use super::sink::Reply;
 use super::table::{Ended, Flight, Join, Joining, Put, Waiter};
@@ -180,7 +181,8 @@ impl Tiers {
         let Some(shared) = &self.shared else { return };
         let (now, until) = (self.clock.now_ms(), shared.budget());
         // Whatever happens in between, no flight is left without an end.
-        let mut open = Probes { tiers: self.handle(), flights: flights.clone() };
+        let begun = flights.iter().map(|flight| (flight.clone(), self.before(&flight.key))).collect();
+        let mut open = Probes { tiers: self.handle(), flights: begun };
         let Ok(slot) = shared.admit("get_or_fetch", flights.iter().map(|flight| flight.key.len()).sum()) else {
             // As where it cannot be reached; from a task, since the answers may lead into whoever called.
             process().runtime().spawn(async move { drop(open) });
@@ -188,8 +190,10 @@ impl Tiers {
         };
         if let [flight] = &flights[..] {
             let kick = shared.load(slot, &flight.key, move |named, read| {
-                let (Some(shared), Some(flight)) = (&open.tiers.shared, open.flights.pop()) else { return };
-                let wish = open.tiers.probed(flight, shared.loaded(named.key(), read, now));
+                let (Some(shared), Some((flight, before))) = (&open.tiers.shared, open.flights.pop()) else {
+                    return;
+                };
+                let wish = open.tiers.probed(flight, before, shared.loaded(named.key(), read, now));
                 open.tiers.claim(wish.into_iter().collect(), Some(until)).go_behind();
             });
             return reply.go(kick);
@@ -199,9 +203,9 @@ impl Tiers {
             let Some(shared) = &open.tiers.shared else { return };
             let mut loaded: Vec<Loaded> = shared.loaded_many(&names, read, now).collect();
             let mut wishes = Vec::new();
-            while let (Some(flight), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
+            while let (Some((flight, before)), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
                 // A batch that waited for another process would keep what it leads itself from those that wait for it.
-                wishes.extend(open.tiers.probed(flight, loaded).map(Wish::impatient));
+                wishes.extend(open.tiers.probed(flight, before, loaded).map(Wish::impatient));
             }
             open.tiers.claim(wishes, Some(until)).go_behind();
         });
@@ -209,10 +213,10 @@ impl Tiers {
     }
 
     /// What the look of `flight` came to; the wish for its lease, where a value is to be loaded.
-    fn probed(&self, flight: Arc<Flight<Record>>, loaded: Loaded) -> Option<Wish> {
+    fn probed(&self, flight: Arc<Flight<Record>>, before: Before, loaded: Loaded) -> Option<Wish> {
         let (stale, force) = match loaded {
             Loaded::Fresh(record) => {
-                self.found_shared(&flight, record);
+                self.found_shared(&flight, before, record);
                 return None;
             }
             Loaded::Stale(record) => (Some(record), false),
@@ -236,8 +240,8 @@ impl Tiers {
     }
 
     /// The shared tier has a fresh value for `flight`.
-    pub(super) fn found_shared(&self, flight: &Arc<Flight<Record>>, record: Record) {
-        let waiters = self.table.found(flight, || self.remember(&flight.key, &record));
+    pub(super) fn found_shared(&self, flight: &Arc<Flight<Record>>, before: Before, record: Record) {
+        let waiters = self.table.found(flight, || self.remember_read(&flight.key, before, &record));
         self.counters.hits_l2.add(waiters.len() as u64);
         let mut waiters = waiters.into_iter();
         let last = waiters.next_back();
@@ -343,7 +347,8 @@ impl Tiers {
         // What was loaded was current when the lease was won: until it is known to have been so for longer, memory
         // answers with it from there on.
         let since = grip.as_ref().map_or(ended.started, Grip::since);
-        record.fresh_until = capped(record.expires, since, self.options.max_staleness);
+        let known = capped(record.expires, since, self.options.max_staleness);
+        record.stamp = Stamp::new(known, 0);
         let Some(grip) = grip else {
             // The shared tier could not be asked.
             self.remember(key, &record);
@@ -356,20 +361,18 @@ impl Tiers {
         };
         let Some(taken) = grip.take() else { return Kick::NONE };
         self.remember(key, &record);
-        let (me, ticket, sent) = (self.handle(), ended.ticket, self.clock.now_ms());
+        let (me, ticket, before) = (self.handle(), ended.ticket, self.before(key));
+        let known = capped(record.expires, self.clock.now_ms(), self.options.max_staleness);
         let (table, named) = (self.table.clone(), key.to_vec());
         let wanted = move || table.ticket(&named) == ticket;
-        let (named, stored) = (key.to_vec(), record.clone());
-        shared.fill(slot, taken, stored, &self.clock, wanted, move |filled| match filled {
+        let named = key.to_vec();
+        shared.fill(slot, taken, record, &self.clock, wanted, move |filled| match filled {
             // The lease was still ours, so nothing was written until then.
-            Ok(true) => {
-                record.fresh_until = capped(record.expires, sent, me.options.max_staleness);
-                if sent > since {
-                    me.table.store(&named, ticket, || me.remember(&named, &record));
-                }
+            Ok(Some(sequence)) => {
+                me.table.store(&named, ticket, || me.acknowledge(&named, before, sequence, known));
             }
             // It was written meanwhile. What another write of this process may have stored since is loaded anew.
-            Ok(false) => me.table.store(&named, me.table.ticket(&named), || me.forget(&named)),
+            Ok(None) => me.table.store(&named, me.table.ticket(&named), || me.forget(&named)),
             // It may be there or not: memory has it for as long as it was surely current.
             Err(_) => {}
         })
@@ -387,13 +390,13 @@ pub(super) enum AtHand {
 /// Flights whose probes are still open; what is left of them is ended as unreachable.
 struct Probes {
     tiers: Arc<Tiers>,
-    flights: Vec<Arc<Flight<Record>>>,
+    flights: Vec<(Arc<Flight<Record>>, Before)>,
 }
 
 impl Drop for Probes {
     fn drop(&mut self) {
-        for flight in self.flights.drain(..) {
-            self.tiers.probed(flight, Loaded::Unreachable);
+        for (flight, before) in self.flights.drain(..) {
+            self.tiers.probed(flight, before, Loaded::Unreachable);
         }
     }
 }

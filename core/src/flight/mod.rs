@@ -4,11 +4,13 @@ mod ahead;
 mod bulkhead;
 mod claim;
 mod claimed;
+mod coherence;
 mod cycle;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
 mod generation;
 mod grip;
+mod heard;
 mod joining;
 mod lease;
 mod lease_time;
@@ -17,10 +19,12 @@ mod many;
 mod promise;
 mod read;
 mod record;
+mod session;
 mod shared;
 mod sink;
 mod table;
 mod tiers;
+mod told;
 mod write;
 
 #[cfg(test)]

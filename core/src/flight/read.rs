@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::coherence::Before;
 use super::record::Record;
 use super::shared::{Loaded, Shared};
 use super::sink::{Reply, Sink};
@@ -11,6 +12,9 @@ use crate::host::{Answer, Payload, Step};
 use crate::key;
 use crate::memory::Copy;
 use crate::redis::Slot;
+
+/// The ticket for a read, and what had been told before.
+type Asked = Option<(u64, Before)>;
 
 impl Tiers {
     /// What memory can answer now, alone.
@@ -63,19 +67,18 @@ impl Tiers {
         let sink = reply.sink("get_many", None)?;
         let me = self.handle();
         let now = self.clock.now_ms();
-        let tickets = self.tickets(missing.iter().map(|index| keys[*index]));
+        let asked: Vec<Asked> = missing.iter().map(|index| self.asked(keys[*index])).collect();
         let names = shared.names(missing.iter().map(|index| keys[*index]));
         let kick = shared.load_many(slot, names, move |names, read| {
             let Some(shared) = &me.shared else { return };
-            for (asked, loaded) in shared.loaded_many(&names, read, now).enumerate() {
-                let ticket = tickets.get(asked).copied();
-                match me.keep_loaded(names.key(asked), ticket, loaded) {
+            for (index, loaded) in shared.loaded_many(&names, read, now).enumerate() {
+                match me.keep_loaded(names.key(index), asked[index], loaded) {
                     // One request, one refusal: that of the call.
                     refusal @ Answer::Failed(_) => {
                         drop(sink.finish(refusal));
                         return;
                     }
-                    answer => answers[missing[asked]] = answer,
+                    answer => answers[missing[index]] = answer,
                 }
             }
             drop(sink.finish(Answer::Many(answers)));
@@ -88,29 +91,26 @@ impl Tiers {
     fn read_one(&self, shared: &Shared, slot: Slot, key: &[u8], sink: Arc<dyn Sink>, reply: &dyn Reply) {
         let me = self.handle();
         let now = self.clock.now_ms();
-        // Taken before the read: a write in between voids it, and what was read is not kept.
-        let ticket = self.memory.as_ref().map(|_| self.table.ticket(key));
+        let asked = self.asked(key);
         let kick = shared.load(slot, key, move |named, read| {
             let Some(shared) = &me.shared else { return };
             let loaded = shared.loaded(named.key(), read, now);
-            drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
+            drop(sink.finish(me.keep_loaded(named.key(), asked, loaded)));
         });
         reply.go(kick);
     }
 
-    /// A ticket for each key, taken before its read: see [`Tiers::read_one`]. None where there is no memory to store into.
-    fn tickets<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<u64> {
-        match self.memory {
-            Some(_) => keys.map(|key| self.table.ticket(key)).collect(),
-            None => Vec::new(),
-        }
+    /// Taken before a read: a write in between voids it, and what was read is not kept. None where there is no memory to
+    /// keep it in.
+    fn asked(&self, key: &[u8]) -> Asked {
+        self.memory.as_ref().map(|_| (self.table.ticket(key), self.before(key)))
     }
 
-    fn keep_loaded(&self, key: &[u8], ticket: Option<u64>, loaded: Loaded) -> Answer {
+    fn keep_loaded(&self, key: &[u8], asked: Asked, loaded: Loaded) -> Answer {
         match loaded {
             Loaded::Fresh(record) => {
-                if let Some(ticket) = ticket {
-                    self.table.store(key, ticket, || self.remember(key, &record));
+                if let Some((ticket, before)) = asked {
+                    self.table.store(key, ticket, || self.remember_read(key, before, &record));
                 }
                 self.counters.hits_l2.add(1);
                 self.plain(&record, None)

@@ -1,9 +1,11 @@
 //! A value as the memory tier keeps it.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::session::SessionId;
 use crate::codec::{self, Codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Value;
@@ -21,12 +23,66 @@ pub(crate) struct Record {
     pub negative: bool,
     /// The end of its ttl.
     pub expires: u64,
-    /// Until when memory may answer with it: `expires`, or earlier where the shared tier may know better.
-    pub fresh_until: u64,
+    /// Until when memory may answer with it.
+    pub stamp: Stamp,
     /// Until when it may be served when the fetch fails or is slow.
     pub stale_until: u64,
     /// How long its fetch took.
     pub load_ms: u32,
+}
+
+/// How long memory may answer with a record: what becomes known after it was stored is noted where it lies.
+///
+/// Written with the lock held of the record's shard of the flight table.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    fresh_until: AtomicU64,
+    generation: AtomicU64,
+    session: AtomicU32,
+}
+
+impl Stamp {
+    /// Of a record that is current until `fresh_until` whatever is told, and came from the write of this number; 0 where
+    /// that is not known.
+    pub fn new(fresh_until: u64, generation: u64) -> Self {
+        let (fresh_until, generation) = (fresh_until.into(), generation.into());
+        Stamp { fresh_until, generation, session: AtomicU32::new(0) }
+    }
+
+    /// Until when it may be served though nothing is told: the end of its ttl, or earlier where the shared tier may know
+    /// better.
+    pub fn fresh_until(&self) -> u64 {
+        self.fresh_until.load(Ordering::Relaxed)
+    }
+
+    /// The session in which it was read; 0 for none.
+    pub fn session(&self) -> SessionId {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// The number of the write that it came from; 0 where that is not known.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// It was read in this session.
+    pub fn read_in(&self, session: SessionId) {
+        self.session.store(session, Ordering::Relaxed);
+    }
+
+    /// Its write was acknowledged with this number, and it is current until `fresh_until`.
+    pub fn acknowledge(&self, generation: u64, fresh_until: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+        self.fresh_until.store(fresh_until, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Stamp {
+    fn clone(&self) -> Self {
+        let stamp = Stamp::new(self.fresh_until(), self.generation());
+        stamp.read_in(self.session());
+        stamp
+    }
 }
 
 impl Record {

@@ -1,25 +1,29 @@
 //! The shared tier as the flights see it: records in and out, their bytes and times translated.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::grip::{Grip, Taken};
-use super::record::{MAX_DEPTH, Record, millis};
+use super::record::{MAX_DEPTH, Record, Stamp, millis};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Layout, Names};
 use crate::options::{MAX_TTL, Options};
-use crate::redis::{Acquired, Address, Claim, Read, Settings, Slot, Tier, TlsAndAuth, Token};
+use crate::redis::{Acquired, Address, Claim, Listener, Read, Settings, Slot, Tier, TlsAndAuth, Token};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
 /// A ttl and the time for which a value is served stale after it, in ms.
 const LONGEST: u64 = 2 * MAX_TTL.as_millis() as u64;
+
+/// From one beat to the next is a third of `max_staleness`, within these.
+const SHORTEST_BEAT: Duration = Duration::from_millis(5);
+const LONGEST_BEAT: Duration = Duration::from_secs(5);
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -60,6 +64,7 @@ pub(crate) struct Shared {
     max_staleness: u64,
     counters: Arc<Counters>,
     used: AtomicBool,
+    listener: OnceLock<Weak<dyn Listener>>,
 }
 
 impl Shared {
@@ -84,7 +89,10 @@ impl Shared {
             meta_key: layout.meta(),
             entry_pattern: layout.entry_pattern(),
             sequence: layout.sequence(),
-            channel: layout.channel(),
+            channel: on(layout.channel(), address.database()),
+            tag_sequence: layout.tag_sequence(),
+            tag_channel: on(layout.tag_channel(), address.database()),
+            beat: (options.max_staleness / 3).clamp(SHORTEST_BEAT, LONGEST_BEAT),
             before_key: layout.before_key(),
         };
         Ok(Some(Shared {
@@ -95,7 +103,22 @@ impl Shared {
             max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
             counters: counters.clone(),
             used: AtomicBool::new(false),
+            listener: OnceLock::new(),
         }))
+    }
+
+    /// Who is told of writes, from the first use on. Only the first call counts.
+    pub fn tell(&self, listener: Weak<dyn Listener>) {
+        drop(self.listener.set(listener));
+    }
+
+    fn note_use(&self) {
+        if !self.used.load(Ordering::Acquire)
+            && !self.used.swap(true, Ordering::AcqRel)
+            && let Some(listener) = self.listener.get()
+        {
+            self.tier.listen(listener.clone());
+        }
     }
 
     /// Whether anything was ever asked of it.
@@ -108,7 +131,7 @@ impl Shared {
     /// # Errors
     /// `Overloaded`: too many operations or bytes are in flight. Nothing has been done.
     pub fn admit(&self, operation: &'static str, bytes: usize) -> Result<Slot> {
-        self.used.store(true, Ordering::Release);
+        self.note_use();
         self.tier.admit(operation, bytes).inspect_err(|_| self.counters.l2_errors.add(1))
     }
 
@@ -225,7 +248,7 @@ impl Shared {
             bytes: entry.payload,
             negative: entry.negative,
             expires,
-            fresh_until: expires.min(now + self.max_staleness),
+            stamp: Stamp::new(expires.min(now + self.max_staleness), entry.generation),
             stale_until: life(entry.hard_expiry).max(expires),
             load_ms: entry.load_ms,
         };
@@ -264,12 +287,12 @@ impl Shared {
         self.tier.acquire_many(slot, claims, lease, done)
     }
 
-    /// The lease of `key` that was asked for at `since`.
-    pub fn grip(&self, key: &[u8], token: Option<Token>, since: u64) -> Grip {
-        Grip::new(self.tier.clone(), self.layout.entry(key), token, since)
+    /// The lease of `key` that was asked for at `since`, and won after the write of this number.
+    pub fn grip(&self, key: &[u8], token: Option<Token>, since: u64, sequence: u64) -> Grip {
+        Grip::new(self.tier.clone(), self.layout.entry(key), token, since, sequence)
     }
 
-    /// Stores what was loaded under a lease; `done` gets false where that was lost. A server without leases stores it
+    /// Stores what was loaded under a lease; `done` gets the number of the last write, none where the lease was lost. A server without leases stores it
     /// if it is still `wanted`.
     pub fn fill(
         &self,
@@ -278,7 +301,7 @@ impl Shared {
         record: Record,
         clock: &Clock,
         wanted: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<bool>) + Send + 'static,
+        done: impl FnOnce(Result<Option<u64>>) + Send + 'static,
     ) -> Kick {
         let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
         let at = self.layout.before_key();
@@ -286,7 +309,7 @@ impl Shared {
             let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &name[at..]);
             (name, bytes, life)
         };
-        let done = move |stored: Result<bool>| {
+        let done = move |stored: Result<Option<u64>>| {
             if stored.is_err() {
                 counters.l2_errors.add(1);
             }
@@ -299,12 +322,12 @@ impl Shared {
                     true => vec![entry(server_now, Token::default())],
                     false => Vec::new(),
                 };
-                self.tier.put_many(slot, entries, || false, move |stored| done(stored.map(|_| true)))
+                self.tier.put_many(slot, entries, || false, move |stored| done(stored.map(|_| Some(0))))
             }
         }
     }
 
-    /// Writes records in one round trip: `done` gets the number of the last write. A server that does not know our
+    /// Writes records in one round trip: `done` gets the number of each write. A server that does not know our
     /// scripts any more gets them if `is_last` says that nothing was written since.
     pub fn store(
         &self,
@@ -312,7 +335,7 @@ impl Shared {
         records: Vec<(Vec<u8>, Record)>,
         clock: &Clock,
         is_last: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<u64>) + Send + 'static,
+        done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
     ) -> Kick {
         let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, _: bool| {
@@ -359,7 +382,7 @@ impl Shared {
 
     /// Deletes every entry of the namespace; true where that is left to do.
     pub async fn clear(&self) -> bool {
-        self.used.store(true, Ordering::Release);
+        self.note_use();
         if self.tier.clear().await.is_ok() {
             return false;
         }
@@ -380,6 +403,11 @@ impl Shared {
 
     pub fn breaker_state(&self) -> BreakerState {
         self.tier.breaker_state()
+    }
+
+    /// Whether the server is not known to be without scripts, or not to let us run them.
+    pub fn is_fenced(&self) -> bool {
+        self.tier.is_fenced()
     }
 
     /// Ends the connections, after at most `time` for what is pending. Returns how much of that is left.
@@ -412,6 +440,14 @@ fn entry_of(
         ..Entry::default()
     };
     (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
+}
+
+/// The name of a channel for one of the server's databases: channels are the same in all.
+fn on(mut channel: Vec<u8>, database: u32) -> Vec<u8> {
+    if database != 0 {
+        channel.extend_from_slice(format!(":{database}").as_bytes());
+    }
+    channel
 }
 
 fn of_failure(error: &Error) -> Loaded {

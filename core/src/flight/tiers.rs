@@ -1,11 +1,13 @@
 //! The tiers of one cache in one process, put together: memory, the shared tier, and the flights between them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
+use super::heard::Heard;
 use super::lease_time::LeaseTime;
 use super::record::{Record, millis};
+use super::session::Session;
 use super::shared::Shared;
 use super::sink::{Reply, Sink};
 use super::table::{Ended, Table, Timeouts, Waiter};
@@ -32,6 +34,12 @@ pub(crate) struct Tiers {
     pub shared: Option<Shared>,
     pub table: Arc<Table<Record>>,
     pub(super) lease_time: LeaseTime,
+    pub(super) session: Session,
+    pub(super) heard: Heard,
+    /// Whether the session is late, and copies were ended for that.
+    pub(super) late: AtomicBool,
+    /// When the last beat was sent that was answered, in ms of the clock.
+    pub(super) beat_sent: AtomicU64,
     pub counters: Arc<Counters>,
     /// For whom decoded copies are granted.
     copies: OnceLock<Language>,
@@ -47,6 +55,10 @@ impl Tiers {
         let counters = Arc::new(Counters::default());
         let shared = Shared::open(&options, &counters)?;
         let tiers = Self::assemble(options, counters, shared);
+        if let Some(shared) = &tiers.shared {
+            let listener: Weak<Tiers> = tiers.me.clone();
+            shared.tell(listener);
+        }
         process().enrol(&tiers);
         Ok(tiers)
     }
@@ -75,6 +87,10 @@ impl Tiers {
         Arc::new_cyclic(|me| Tiers {
             table: Table::new(options.origin_concurrency, clock.clone(), timeouts),
             lease_time: LeaseTime::default(),
+            session: Session::default(),
+            heard: Heard::default(),
+            late: AtomicBool::new(false),
+            beat_sent: AtomicU64::new(0),
             options,
             clock,
             memory,
@@ -107,7 +123,7 @@ impl Tiers {
 
     /// What memory may answer with now.
     pub fn fresh(&self, key: &[u8]) -> Option<Record> {
-        self.remembered(key).filter(|record| record.fresh_until > self.clock.now_ms())
+        self.remembered(key).filter(|record| self.is_fresh(record))
     }
 
     /// Has decoded copies granted from now on, if there is a memory tier for them.
@@ -131,14 +147,16 @@ impl Tiers {
             let weight = language.copy_weight(record.bytes.len(), record.codec == Codec::Raw);
             (!record.negative).then(|| (self.copied_until(record), weight))
         });
-        found.filter(|(record, _)| record.fresh_until > self.clock.now_ms())
+        found.filter(|(record, _)| self.is_fresh(record))
     }
 
     /// Until when a host may answer with a copy of a record and ask nobody: until the tiers would say something else,
     /// be it that a refresh ahead of its expiry is drawn.
     fn copied_until(&self, record: &Record) -> u64 {
         let ahead = if self.options.refresh_ahead { u64::from(record.load_ms) * REFRESH_LOADS } else { 0 };
-        record.fresh_until.min(record.expires.saturating_sub(ahead))
+        let is_live = self.session.is_live(record.stamp.session(), self.clock.now_ms());
+        let known = if is_live { record.expires } else { record.stamp.fresh_until() };
+        known.min(record.expires.saturating_sub(ahead))
     }
 
     /// Puts a record into memory. Called under the lock of its shard of the flight table.
@@ -197,6 +215,8 @@ impl Tiers {
             l2_errors: self.counters.l2_errors.get(),
             driven_by_core: self.shared.as_ref().map_or(0, |shared| shared.driven().by_core()),
             driven_by_caller: self.shared.as_ref().map_or(0, |shared| shared.driven().by_caller()),
+            push_sessions: self.session.count(),
+            coherence_lag_ms: self.coherence_lag_ms(),
             breaker_state: self.shared.as_ref().map(Shared::breaker_state).unwrap_or_default(),
             entries: memory.entries,
             bytes: memory.bytes,
@@ -266,7 +286,8 @@ impl Tiers {
         for (waiters, stale) in self.table.give_stale() {
             self.serve_stale(waiters, &stale);
         }
-        self.table.has_flights()
+        // Not `||`: both are to be looked at.
+        self.look_at_session() | self.table.has_flights()
     }
 
     /// Whether a value past its ttl may still be served.
@@ -290,7 +311,7 @@ impl clock::Tick for Tiers {
         }
         self.watched.store(false, Ordering::SeqCst);
         // A flight begun between the look and the store would have found us still watching.
-        if self.table.has_flights() && !self.watched.swap(true, Ordering::SeqCst) {
+        if (self.table.has_flights() || self.session.is_begun()) && !self.watched.swap(true, Ordering::SeqCst) {
             return Watch::Waiting;
         }
         Watch::Done

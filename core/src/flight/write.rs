@@ -10,7 +10,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::record::{Record, admit, jittered, millis};
+use super::coherence::Before;
+use super::record::{Record, Stamp, admit, jittered, millis};
 use super::shared::{Shared, capped};
 use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
@@ -121,7 +122,7 @@ impl Tiers {
         self.table.write(key, || self.forget(key));
     }
 
-    fn clear_locally(&self) {
+    pub(super) fn clear_locally(&self) {
         self.table.write_all(|| {
             if let Some(memory) = &self.memory {
                 memory.clear();
@@ -138,16 +139,34 @@ impl Tiers {
         sink: Arc<dyn Sink>,
     ) -> Kick {
         let me = self.handle();
-        let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
-        let (table, named) = (self.table.clone(), keys.clone());
-        let is_last = move || named.iter().zip(&tickets).all(|(key, ticket)| table.ticket(key) == *ticket);
+        let sent = self.clock.now_ms();
+        let written: Vec<Written> = records
+            .iter()
+            .zip(tickets)
+            .map(|((key, record), ticket)| Written {
+                before: self.before(key),
+                key: key.clone(),
+                ticket,
+                fresh_until: capped(record.expires, sent, self.options.max_staleness),
+            })
+            .collect();
+        let written = Arc::new(written);
+        let (table, unchanged) = (self.table.clone(), written.clone());
+        let is_last = move || unchanged.iter().all(|written| table.ticket(&written.key) == written.ticket);
         shared.store(slot, records, &self.clock, is_last, move |stored| {
-            if stored.is_err()
-                && let Some(shared) = &me.shared
-            {
-                shared.invalidate_later(keys);
+            match (&stored, &me.shared) {
+                (Ok(sequences), _) => written.iter().zip(sequences).for_each(|(written, sequence)| {
+                    me.table.store(&written.key, written.ticket, || {
+                        me.acknowledge(&written.key, written.before, *sequence, written.fresh_until);
+                    });
+                }),
+                (Err(_), Some(shared)) => {
+                    shared.invalidate_later(written.iter().map(|written| written.key.clone()));
+                }
+                (Err(_), None) => {}
             }
-            drop(sink.finish(Answer::Done(receipt_of(stored.ok()))));
+            let last = stored.ok().map(|sequences| sequences.into_iter().max().unwrap_or_default());
+            drop(sink.finish(Answer::Done(receipt_of(last))));
         })
     }
 
@@ -180,7 +199,7 @@ impl Tiers {
             bytes: stored.bytes,
             negative: false,
             expires,
-            fresh_until,
+            stamp: Stamp::new(fresh_until, 0),
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
         }
@@ -192,6 +211,15 @@ impl Tiers {
         let record = self.lived(nothing, self.options.negative_ttl, 0);
         Record { negative: true, stale_until: record.expires, ..record }
     }
+}
+
+/// A write on its way to the shared tier.
+struct Written {
+    key: Vec<u8>,
+    before: Before,
+    /// As of [`Table::ticket`](super::table::Table::ticket), taken with the write.
+    ticket: u64,
+    fresh_until: u64,
 }
 
 /// Bytes are always raw, and nothing else ever is: raw cannot be asked for.

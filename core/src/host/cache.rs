@@ -1,6 +1,7 @@
 //! One cache object of a host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::{FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
 use super::copies::Language;
@@ -164,6 +165,11 @@ impl Cache {
     /// The host could not decode what was stored under `key`: it is counted and goes from memory.
     pub fn note_undecodable(&self, key: &[u8]) {
         self.tiers().note_undecodable(key);
+    }
+
+    /// How old a hit may be at most, by what is known now; none where no bound can be told.
+    pub fn effective_staleness_bound(&self) -> Option<Duration> {
+        self.tiers().effective_staleness_bound()
     }
 
     /// A snapshot of the counters.

@@ -60,6 +60,22 @@ where
         Some((value, copy))
     }
 
+    /// Ends all copies: hosts ask anew. The entries stay, and so does what was charged for their copies.
+    pub fn end_copies(&self) {
+        let Some(host) = self.host.get() else { return };
+        for shard in 0..self.shard_count() {
+            let state = self.lock(shard);
+            let slots = 0..state.end();
+            let copied = slots.map(|slot| Place { shard, slot }).filter(|place| {
+                let record = self.record(*place);
+                record.is_live() && record.has_copy()
+            });
+            let dead: Vec<SlotRef> = copied.map(|place| host.bump(self.global(place))).collect();
+            self.publish(shard, state);
+            host.report(&dead);
+        }
+    }
+
     /// Adds the weight of a copy to an entry. False where there is no room, or the entry has left.
     fn charge(&self, at: SlotRef, weight: u64) -> bool {
         let Some(Place { shard, slot }) = self.place_of(at.slot) else { return false };

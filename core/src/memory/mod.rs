@@ -188,6 +188,11 @@ where
         self.store.get_to_copy(key, terms)
     }
 
+    /// Ends all copies that hosts keep: they ask anew.
+    pub(crate) fn end_copies(&self) {
+        self.store.end_copies();
+    }
+
     /// Makes the slot table, from which a host answers by itself. False where there is no address space for it.
     pub(crate) fn attach_host(&self) -> bool {
         self.store.attach_host()

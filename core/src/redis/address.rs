@@ -75,6 +75,13 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The number of the database.
+    pub fn database(&self) -> u32 {
+        self.database
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Address").field("target", &self.target).finish_non_exhaustive()

@@ -54,7 +54,7 @@ impl Connection {
     ) -> Result<(Connection, JoinHandle<()>), Trouble> {
         let line = Line::new(net::connect(address).await?, max_entry, driven);
         let driver = tokio::spawn(drive(line.clone()));
-        let wire = Wire(line);
+        let wire = Wire::new(line);
         let Greeting { time, identity, scripts, predecessor_ended } =
             handshake::greet(&wire, address, meta_key, predecessor).await?;
         let uncertain = if predecessor_ended { 0 } else { queued() };
@@ -105,6 +105,10 @@ impl Connection {
 }
 
 impl Wire {
+    pub fn new(line: Arc<Line>) -> Self {
+        Wire(line)
+    }
+
     /// The reply to one command, which may be an error of the server.
     pub async fn one(&self, parts: &[&[u8]]) -> Result<Reply, Trouble> {
         self.many(|commands| commands.command(parts)).await?.one().ok_or(Trouble::Unexpected)
@@ -112,16 +116,26 @@ impl Wire {
 
     /// The replies to the commands that `encode` adds.
     pub async fn many(&self, encode: impl FnOnce(&mut Outbound)) -> Result<Replies, Trouble> {
+        self.in_turn(encode, Ok).await
+    }
+
+    /// What `finish` makes of the replies to the commands that `encode` adds. It is called in the turn of these replies:
+    /// after what came before them on the connection, and before what comes after.
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        encode: impl FnOnce(&mut Outbound),
+        finish: impl FnOnce(Replies) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
         let (sender, receiver) = oneshot::channel();
         let kick = self.0.submit(NEVER, |to| {
             // What is refused drops the sender. Who asked may have gone.
             encode(to.ok()?);
-            Some(Box::new(move |outcome| drop(sender.send(outcome))))
+            Some(Box::new(move |outcome: Result<Replies, Failure>| {
+                drop(sender.send(outcome.map_err(Trouble::from).and_then(finish)));
+            }))
         });
         kick.go();
-        receiver
-            .await
-            .map_or_else(|_| Err(Trouble::lost("it was closed")), |outcome| outcome.map_err(Trouble::from))
+        receiver.await.unwrap_or_else(|_| Err(Trouble::lost("it was closed")))
     }
 
     fn cut(&self) {

@@ -53,10 +53,10 @@ impl Tier {
         lease: Duration,
         done: impl FnOnce(Result<Read<Vec<Result<Acquired, Error>>>, Error>) + Send + 'static,
     ) -> Kick {
-        let lease = number(millis(lease));
+        let (lease, sequence) = (number(millis(lease)), self.sequence.clone());
         let call = move |claim: Claim| Call {
             script: Script::Acquire,
-            keys: vec![claim.name.into()],
+            keys: vec![claim.name.into(), sequence.clone()],
             arguments: vec![
                 Bytes::copy_from_slice(&claim.token),
                 lease.clone(),
@@ -78,7 +78,8 @@ impl Tier {
         self.run("get_or_fetch", slot, prepare, || true, done)
     }
 
-    /// Stores what the holder of `token` has loaded; false where the lease was lost. `entry` makes it from the server's
+    /// Stores what the holder of `token` has loaded, and gets the number of the last write before; none where the lease was
+    /// lost. `entry` makes it from the server's
     /// time now or a little earlier, in ms since 1970.
     ///
     /// # Errors
@@ -88,7 +89,7 @@ impl Tier {
         slot: Slot,
         token: Token,
         entry: impl FnOnce(u64) -> Write + Send + 'static,
-        done: impl FnOnce(Result<bool, Error>) + Send + 'static,
+        done: impl FnOnce(Result<Option<u64>, Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let (name, bytes, life) = entry(turn.connection.time.early());
@@ -105,7 +106,7 @@ impl Tier {
                     key,
                 ],
             };
-            (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::was_held))
+            (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::filled))
         };
         self.run("get_or_fetch", slot, prepare, || true, done)
     }
@@ -146,7 +147,7 @@ impl Tier {
         self.run("get_or_fetch", slot, prepare, || true, drop)
     }
 
-    /// Stores entries, in one round trip, and gets the number of the last write. `entries` makes them from the server's
+    /// Stores entries, in one round trip, and gets the numbers of these writes. `entries` makes them from the server's
     /// time now or a little earlier, in ms since 1970, at the moment in which they leave: writes are stored in the order
     /// of the calls. It is told whether that is later than this call; if not, it is called while the caller holds whatever
     /// it holds. Where the server has to be told the scripts first, `is_last` says whether they are still what is
@@ -161,7 +162,7 @@ impl Tier {
         slot: Slot,
         entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
         is_last: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<u64, Error>) + Send + 'static,
+        done: impl FnOnce(Result<Vec<u64>, Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let entries = entries(turn.connection.time.early(), turn.waited);
@@ -176,9 +177,9 @@ impl Tier {
             };
             let calls = entries.into_iter().map(call).collect();
             let finish = |replies: Vec<Reply>| {
-                let sequence = last_of(&replies)?;
+                let sequences = replies.iter().map(scripts::sequence).collect::<Result<_, _>>()?;
                 cover.settle();
-                Ok(sequence)
+                Ok(sequences)
             };
             (calls, finish)
         };

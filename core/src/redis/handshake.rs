@@ -112,7 +112,7 @@ pub(super) fn logged_in(replies: Replies, needed: usize) -> Result<Option<Identi
 }
 
 /// Records what kind of namespace this is, or reads what another process has recorded.
-async fn check_format(wire: &Wire, meta_key: &[u8]) -> Result<(), Trouble> {
+pub(super) async fn check_format(wire: &Wire, meta_key: &[u8]) -> Result<(), Trouble> {
     let replies = wire.many(|commands| {
         commands.command(&[b"SET", meta_key, FORMAT.as_bytes(), b"NX"]);
         commands.command(&[b"GET", meta_key]);

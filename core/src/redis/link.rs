@@ -50,7 +50,7 @@ const INTEREST: u64 = 60_000;
 
 /// What a link needs to know.
 pub(super) struct LinkSettings {
-    pub address: Address,
+    pub address: Arc<Address>,
     pub meta_key: Vec<u8>,
     /// The longest entry that is let in.
     pub max_entry: usize,
@@ -194,13 +194,17 @@ impl Link {
         drop(left);
     }
 
-    /// Gives the present connection up, if there is one.
-    pub fn give_up_current(&self) {
-        let current = match &*self.phase.borrow() {
+    /// The present connection, if there is one.
+    pub fn current(&self) -> Option<Arc<Connection>> {
+        match &*self.phase.borrow() {
             Phase::Up(connection) => Some(connection.clone()),
             _ => None,
-        };
-        if let Some(connection) = current {
+        }
+    }
+
+    /// Gives the present connection up, if there is one.
+    pub fn give_up_current(&self) {
+        if let Some(connection) = self.current() {
             self.give_up(&connection);
         }
     }

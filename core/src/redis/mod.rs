@@ -6,13 +6,14 @@
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ pending         invalidations that have not landed; landing retries them
+//!  ├─ push            a connection of its own, on which the server tells of writes: messages, and beats that prove that
+//!  │                  all were told
 //!  └─ link            supervises the one connection: attempts, pauses, order
 //!      └─ connection  ── handshake, server time, watchdog
 //!          └─ net, tls   from an address to a socket; what moves its bytes is `wire`
 //! ```
 //!
-//! Nothing here is global, so the tier of a forked child shares nothing with its parent's. A connection for pushes
-//! comes in beside `link`.
+//! Nothing here is global, so the tier of a forked child shares nothing with its parent's.
 
 mod address;
 mod admission;
@@ -26,6 +27,7 @@ mod landing;
 mod link;
 mod net;
 mod pending;
+mod push;
 mod scripts;
 mod server_time;
 mod tier;
@@ -35,5 +37,6 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
+pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::Acquired;
 pub(crate) use tier::{Read, Settings, Tier};

@@ -14,12 +14,13 @@ pub(super) enum Script {
     Release,
     Put,
     Invalidate,
+    Beat,
 }
 
-use Script::{Acquire, Extend, Fill, Invalidate, Put, Release};
+use Script::{Acquire, Beat, Extend, Fill, Invalidate, Put, Release};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 6] = [Acquire, Fill, Extend, Release, Put, Invalidate];
+pub(super) const ALL: [Script; 7] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -31,6 +32,7 @@ impl Script {
             Release => include_str!("scripts/release.lua"),
             Put => include_str!("scripts/put.lua"),
             Invalidate => include_str!("scripts/invalidate.lua"),
+            Beat => include_str!("scripts/beat.lua"),
         }
     }
 }
@@ -110,7 +112,7 @@ impl Call {
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
-            Acquire | Extend | Release => to.command(&[b"EXISTS", &self.keys[0]]),
+            Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
 }
@@ -123,8 +125,8 @@ pub(super) fn is_unknown(reply: &Reply) -> bool {
 /// What came of an attempt to get a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Acquired {
-    /// It is ours.
-    Won,
+    /// It is ours: the number of the last write before.
+    Won(u64),
     /// There is a fresh entry.
     Found(Bytes),
     /// Another one loads; the milliseconds until its lease ends.
@@ -146,7 +148,7 @@ pub(super) fn acquired(reply: Reply) -> Result<Acquired, Trouble> {
     };
     let mut parts = parts.into_iter();
     Ok(match (parts.next(), parts.next()) {
-        (Some(Reply::Number(1)), None) => Acquired::Won,
+        (Some(Reply::Number(1)), Some(Reply::Number(sequence))) => Acquired::Won(sequence.unsigned_abs()),
         (Some(Reply::Number(2)), Some(Reply::Value(entry))) => Acquired::Found(entry),
         // Too large to be let in, which is told by what decodes to nothing.
         (Some(Reply::Number(2)), Some(Reply::TooLarge)) => Acquired::Found(Bytes::new()),
@@ -164,6 +166,14 @@ pub(super) fn was_held(reply: &Reply) -> Result<bool, Trouble> {
         // Of a server without scripts.
         Reply::Okay => Ok(true),
         other => Err(other.into()),
+    }
+}
+
+/// The number of the last write where a fill was accepted; none where the lease was lost.
+pub(super) fn filled(reply: &Reply) -> Result<Option<u64>, Trouble> {
+    match reply {
+        Reply::Number(0) => Ok(None),
+        reply => sequence(reply).map(Some),
     }
 }
 
@@ -192,7 +202,7 @@ mod tests {
             Reply::Okay,
             Reply::Value(Bytes::from("OK")),
             Reply::List(vec![]),
-            Reply::List(vec![number(1), number(1)]),
+            Reply::List(vec![number(1)]),
             Reply::List(vec![number(2)]),
             Reply::List(vec![number(3), Reply::Nothing]),
             Reply::List(vec![number(6)]),
@@ -208,7 +218,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..6).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..7).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);

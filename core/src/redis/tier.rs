@@ -2,11 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::address::Address;
@@ -16,9 +17,11 @@ use super::connection::{Connection, later};
 use super::landing;
 use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
+use super::push::{self, Listener, Partition, Subject};
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
+use crate::host::process;
 use crate::key::Names;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
@@ -39,6 +42,11 @@ pub(crate) struct Settings {
     pub sequence: Vec<u8>,
     /// Where they are told.
     pub channel: Vec<u8>,
+    /// The same of tags.
+    pub tag_sequence: Vec<u8>,
+    pub tag_channel: Vec<u8>,
+    /// From one beat of the push connection to the next.
+    pub beat: Duration,
     /// How many bytes stand before the key in the name of an entry.
     pub before_key: usize,
 }
@@ -59,6 +67,12 @@ pub(crate) struct Tier {
     entry_pattern: Vec<u8>,
     pub(super) sequence: Bytes,
     pub(super) channel: Bytes,
+    tag_sequence: Bytes,
+    tag_channel: Bytes,
+    beat: Duration,
+    address: Arc<Address>,
+    meta_key: Vec<u8>,
+    listening: Mutex<Option<AbortHandle>>,
     pub(super) before_key: usize,
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
@@ -73,16 +87,23 @@ pub(crate) struct Tier {
 impl Tier {
     /// A tier. Starts no thread and opens no socket: the first operation does.
     pub fn new(address: Address, settings: Settings) -> Arc<Tier> {
-        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, sequence, channel, before_key } =
-            settings;
+        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, before_key, beat, .. } = settings;
+        let Settings { sequence, channel, tag_sequence, tag_channel, .. } = settings;
+        let address = Arc::new(address);
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
-        let link = LinkSettings { address, meta_key, max_entry };
+        let link = LinkSettings { address: address.clone(), meta_key: meta_key.clone(), max_entry };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
             entry_pattern,
             sequence: sequence.into(),
             channel: channel.into(),
+            tag_sequence: tag_sequence.into(),
+            tag_channel: tag_channel.into(),
+            beat,
+            address,
+            meta_key,
+            listening: Mutex::default(),
             before_key,
             link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
             breaker,
@@ -92,6 +113,31 @@ impl Tier {
             landing: AtomicBool::new(false),
             me: me.clone(),
         })
+    }
+
+    /// Listens, on a connection of its own, to what the server tells of writes; until the tier is closed.
+    pub fn listen(&self, listener: Weak<dyn Listener>) {
+        let partition = |sequence: &Bytes, channel: &Bytes, begins| Partition {
+            sequence: sequence.clone(),
+            channel: channel.clone(),
+            begins,
+        };
+        let subject = Subject {
+            address: self.address.clone(),
+            meta_key: self.meta_key.clone(),
+            partitions: vec![
+                partition(&self.sequence, &self.channel, true),
+                partition(&self.tag_sequence, &self.tag_channel, false),
+            ],
+            interval: self.beat,
+        };
+        let task = process().runtime().spawn(push::listen(subject, listener));
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = listening.replace(task.abort_handle());
+        before.inspect(AbortHandle::abort);
+        if self.closed.load(Ordering::Acquire) {
+            task.abort();
+        }
     }
 
     /// Lets an operation in, whose request has so many bytes. It is one of those in flight until `done` was called.
@@ -258,6 +304,11 @@ impl Tier {
         self.link.driven()
     }
 
+    /// Whether the present connection, if there is one, has scripts.
+    pub fn is_fenced(&self) -> bool {
+        self.link.current().is_none_or(|connection| connection.scripts.is_some())
+    }
+
     pub fn breaker_state(&self) -> BreakerState {
         self.breaker.state()
     }
@@ -294,6 +345,9 @@ impl Tier {
     fn end(&self) {
         self.closed.store(true, Ordering::Release);
         self.link.close();
+        if let Some(listening) = self.listening.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            listening.abort();
+        }
     }
 
     /// Begins an operation of a user, with everything that such a one is subject to. `prepare` is called when its

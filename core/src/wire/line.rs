@@ -31,7 +31,7 @@ use super::exclusive::Exclusive;
 use super::io::Io;
 use super::kick::Kick;
 use super::outbound::Outbound;
-use super::pipe::{Done, Due, Failure, Pipe, Taken};
+use super::pipe::{Done, Due, Failure, Pipe, Pushed, Taken};
 use super::transport::{Transport, is_readable, shut_down};
 use super::watch::{AWAY, Bell, Watch};
 use crate::clock::coarse_ms;
@@ -99,9 +99,18 @@ pub(crate) enum Round {
 impl Line {
     /// A connection whose values have at most `limit` bytes. It does nothing before somebody drives it.
     pub fn new(transport: Transport, limit: usize, driven: Arc<Driven>) -> Arc<Line> {
+        Self::over(transport, limit, driven, Pipe::default())
+    }
+
+    /// A connection on which the server also speaks unasked: see [`Pipe::with_pushes`].
+    pub fn with_pushes(transport: Transport, limit: usize, pushed: Pushed) -> Arc<Line> {
+        Self::over(transport, limit, Arc::default(), Pipe::with_pushes(pushed))
+    }
+
+    fn over(transport: Transport, limit: usize, driven: Arc<Driven>, pipe: Pipe) -> Arc<Line> {
         Arc::new(Line {
             driven,
-            pipe: Pipe::default(),
+            pipe,
             fd: transport.fd(),
             process: std::process::id(),
             received: AtomicU64::new(0),

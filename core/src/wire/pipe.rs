@@ -132,10 +132,15 @@ pub(crate) enum Taken {
     Known,
 }
 
+/// Who is told what a server says unasked.
+pub(crate) type Pushed = std::sync::Arc<dyn Fn(Vec<Reply>) + Send + Sync>;
+
 /// The two queues of a connection.
 #[derive(Default)]
 pub(crate) struct Pipe {
     state: Mutex<State>,
+    /// None where nothing is subscribed to.
+    pushed: Option<Pushed>,
 }
 
 #[derive(Default)]
@@ -157,6 +162,12 @@ struct Waiting {
 }
 
 impl Pipe {
+    /// A pipe on which `pushed` is called with all that the server says unasked: in its turn between the replies, on the
+    /// thread of whoever drives.
+    pub fn with_pushes(pushed: Pushed) -> Self {
+        Pipe { pushed: Some(pushed), ..Pipe::default() }
+    }
+
     /// Queues a request until `deadline`: `make` adds its commands and says who waits for their replies. Where nothing
     /// can be sent any more, or too much waits to be, `make` is told why instead, and nothing is queued.
     ///
@@ -212,10 +223,20 @@ impl Pipe {
         }
         let mut state = self.lock();
         for reply in replies.drain(..) {
-            if matches!(reply, Reply::Push(_)) {
-                // Nothing is subscribed to here.
-                continue;
-            }
+            let reply = match reply {
+                Reply::Push(items) => match &self.pushed {
+                    // The answer to a subscription comes as a push.
+                    Some(_) if is_subscription(&items) => Reply::Push(items),
+                    Some(pushed) => {
+                        let pushed = pushed.clone();
+                        due.0.push((Box::new(move |_| pushed(items)), Ok(Replies::default())));
+                        continue;
+                    }
+                    // Nothing is subscribed to here.
+                    None => continue,
+                },
+                reply => reply,
+            };
             let Some(oldest) = state.waiting.front_mut() else { return Err("a reply that nobody asked for") };
             oldest.replies.push(reply);
             if oldest.replies.len() == oldest.expects
@@ -269,6 +290,10 @@ impl Pipe {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+fn is_subscription(items: &[Reply]) -> bool {
+    matches!(items.first(), Some(Reply::Value(kind)) if &kind[..] == b"subscribe")
 }
 
 #[cfg(test)]
@@ -333,6 +358,33 @@ mod tests {
         assert_eq!(last.try_recv(), Ok(numbers(&[5])));
         assert!(pipe.is_idle());
         assert!(deliver(&pipe, &[6]).is_err());
+    }
+
+    #[test]
+    fn pushes_are_told_in_their_turn_between_replies() {
+        let (sender, heard) = channel();
+        let told = sender.clone();
+        let pipe = Pipe::with_pushes(std::sync::Arc::new(move |items| told.send(items).expect("the test waits")));
+        let word = |word: &'static str| Reply::Value(word.into());
+        let subscribed = vec![word("subscribe"), word("channel"), Reply::Number(1)];
+        let (answer, _) = submit(&pipe, 9, 1);
+        let beat = Box::new(move |outcome: Outcome| {
+            sender.send(outcome.expect("a reply").into_iter().collect()).expect("the test waits");
+        });
+        queue(&pipe, &[b"GET", b"k"], beat);
+        let message = |n| vec![word("message"), Reply::Number(n)];
+        let mut replies = vec![
+            Reply::Push(subscribed.clone()),
+            Reply::Push(message(1)),
+            Reply::Number(7),
+            Reply::Push(message(2)),
+        ];
+        let mut due = Due::default();
+        assert_eq!(pipe.deliver(&mut replies, &mut due), Ok(()));
+        due.settle();
+        assert_eq!(answer.try_recv(), Ok(Ok(Replies::from_iter([Reply::Push(subscribed)]))));
+        let order: Vec<Vec<Reply>> = heard.try_iter().collect();
+        assert_eq!(order, [message(1), vec![Reply::Number(7)], message(2)]);
     }
 
     #[test]

@@ -119,6 +119,22 @@ impl Server {
         command.query(&mut connection).expect("an answer")
     }
 
+    /// The numbers of the connections that carry reads and writes of caches.
+    pub fn hot_connections(&self) -> Vec<String> {
+        self.named("name=scrubjay ")
+    }
+
+    /// The same of those on which the server tells of writes.
+    pub fn push_connections(&self) -> Vec<String> {
+        self.named("name=scrubjay-push ")
+    }
+
+    fn named(&self, name: &str) -> Vec<String> {
+        let list: String = self.command(&[b"CLIENT", b"LIST"]);
+        let id = |line: &str| line.strip_prefix("id=")?.split(' ').next().map(str::to_owned);
+        list.lines().filter(|line| line.contains(name)).filter_map(id).collect()
+    }
+
     /// The bytes of an entry.
     pub fn entry(&self, prefix: &str, key: &str) -> Option<Vec<u8>> {
         self.command(&[b"GET", entry_name(prefix, key).as_bytes()])

@@ -86,7 +86,7 @@ fn kill(server: &Server, strikes: &Strikes, which: Option<usize>) {
             let list: String = server.command(&[b"CLIENT", b"LIST"]);
             let id = |line: &str| line.split(' ').find_map(|field| field.strip_prefix("id=")).map(str::to_owned);
             let ids: Vec<String> =
-                list.lines().filter(|line| line.contains("name=scrubjay")).filter_map(id).collect();
+                list.lines().filter(|line| line.contains("name=scrubjay ")).filter_map(id).collect();
             let Some(id) = ids.get(which % ids.len().max(1)) else { return };
             server.command(&[b"CLIENT", b"KILL", b"ID", id.as_bytes()])
         }

@@ -1,16 +1,20 @@
 -- Asks for the right to load a key: at most one holds it, until its deadline or until the key is written.
--- KEYS: entry. ARGV: token, lease in ms, an entry without a value, "1" to take it though the value is fresh.
--- Answers {1} won, {2, entry} there is a fresh value, {3, ms} another one loads, {4, ms} nothing may be filled in,
+-- KEYS: entry, sequence. ARGV: token, lease in ms, an entry without a value, "1" to take it though the value is fresh.
+-- Answers {1, number of the last write} won, {2, entry} there is a fresh value, {3, ms} another one loads, {4, ms} nothing may be filled in,
 -- {5} an entry of a kind that is left alone.
 local token, lease, stub = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = struct.pack('<I8', now + lease)
 
+local function won()
+  return {1, tonumber(redis.call('GETRANGE', KEYS[2], 0, -1)) or 0}
+end
+
 local function begin()
   local leased = string.sub(stub, 1, 8) .. token .. string.sub(stub, 25, 32) .. deadline .. string.sub(stub, 41)
   redis.call('SET', KEYS[1], leased, 'PX', lease)
-  return {1}
+  return won()
 end
 
 local header = redis.pcall('GETRANGE', KEYS[1], 0, 87)
@@ -49,4 +53,4 @@ local life = redis.call('PTTL', KEYS[1])
 if life >= 0 and life < lease then
   redis.call('PEXPIRE', KEYS[1], lease)
 end
-return {1}
+return won()

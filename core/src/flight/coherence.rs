@@ -1,0 +1,153 @@
+//! How memory follows writes of other processes: what the server tells takes entries away, and what was read while it
+//! tells everything may be answered from memory for its whole life.
+//!
+//! Two things keep an entry from being older than it seems. It carries the number of the write that it came from, so a
+//! message of a later one takes it away and an earlier one's does not; that goes for our own writes, whose messages come
+//! back to us. And a read remembers what had been told of its key before it was sent: where something was told
+//! meanwhile that is later than what was read, it is not stored. See `docs/coherence.md`.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::record::Record;
+use super::session::SessionId;
+use super::tiers::Tiers;
+use crate::redis::{Kind, Listener, Message};
+
+/// What was known of a key before it was read in the shared tier.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Before {
+    session: SessionId,
+    heard: u64,
+}
+
+impl Tiers {
+    /// To be called before a read is sent.
+    pub(super) fn before(&self, key: &[u8]) -> Before {
+        Before { session: self.session.current(self.clock.now_ms()), heard: self.heard.of(key) }
+    }
+
+    /// Whether a record with this number, read since `before`, may be stored: no later write was told.
+    pub(super) fn is_last(&self, key: &[u8], before: Before, generation: u64) -> bool {
+        let heard = self.heard.of(key);
+        heard == before.heard || heard <= generation
+    }
+
+    /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.
+    pub(super) fn remember_read(&self, key: &[u8], before: Before, record: &Record) {
+        if self.is_last(key, before, record.stamp.generation()) {
+            record.stamp.read_in(before.session);
+            self.remember(key, record);
+        }
+    }
+
+    /// What memory has under `key` was written, and acknowledged with this number: it may be served as long as nothing
+    /// later is told. Called under the lock of its shard of the flight table, with nothing written since.
+    pub(super) fn acknowledge(&self, key: &[u8], before: Before, generation: u64, fresh_until: u64) {
+        let Some(memory) = &self.memory else { return };
+        if !self.is_last(key, before, generation) {
+            memory.remove(key);
+            return;
+        }
+        memory.get_to_copy(key, |record| {
+            record.stamp.acknowledge(generation, fresh_until);
+            record.stamp.read_in(before.session);
+            None
+        });
+    }
+
+    /// Whether memory may answer with a record now.
+    #[inline]
+    pub(super) fn is_fresh(&self, record: &Record) -> bool {
+        let now = self.clock.now_ms();
+        record.stamp.fresh_until() > now
+            || record.expires > now && self.session.is_live(record.stamp.session(), now)
+    }
+
+    /// How old a hit may be at most, by what is known now: see
+    /// [`CacheService::effective_staleness_bound`](crate::CacheService::effective_staleness_bound).
+    pub fn effective_staleness_bound(&self) -> Option<Duration> {
+        match &self.shared {
+            Some(shared) if self.memory.is_some() => shared.is_fenced().then_some(self.options.max_staleness),
+            Some(shared) => shared.is_fenced().then_some(Duration::ZERO),
+            None => Some(Duration::ZERO),
+        }
+    }
+
+    /// How long ago the last beat was sent that was answered, in ms; 0 while there is no session.
+    pub(super) fn coherence_lag_ms(&self) -> u64 {
+        let sent = self.beat_sent.load(Ordering::Relaxed);
+        if self.session.is_begun() { self.clock.now_ms().saturating_sub(sent) } else { 0 }
+    }
+
+    /// Ends the session: what was read in it is not served any more, by hosts neither.
+    fn end_session(&self) {
+        if self.session.is_begun() {
+            self.session.end();
+            self.end_copies();
+        }
+    }
+
+    /// Copies that hosts were granted for the length of the session are not good any more.
+    fn end_copies(&self) {
+        if let Some(memory) = &self.memory {
+            memory.end_copies();
+        }
+    }
+
+    /// Hosts do not look at the session themselves: this does, as often as the clock of their table is moved. Returns
+    /// whether there is one to look at.
+    pub(super) fn look_at_session(&self) -> bool {
+        let is_begun = self.session.is_begun();
+        let is_late =
+            is_begun && !self.options.max_staleness.is_zero() && self.session.until() <= self.clock.now_ms();
+        // Once, until it is live again.
+        if is_late && !self.late.swap(true, Ordering::AcqRel) {
+            self.end_copies();
+        }
+        is_begun
+    }
+}
+
+impl Listener for Tiers {
+    fn told(&self, message: &Message<'_>) {
+        match message.kind {
+            Kind::Invalidated => {
+                for key in message.names() {
+                    self.heard.note(key, message.sequence);
+                    self.table.invalidated(key, message.sequence, || {
+                        let Some(memory) = &self.memory else { return };
+                        let known = memory.get_to_copy(key, |_| None).map(|(record, _)| record.stamp.generation());
+                        // What this process wrote and is not acknowledged has no number: its answer decides.
+                        if known.is_some_and(|known| known != 0 && known < message.sequence) {
+                            memory.remove(key);
+                        }
+                    });
+                    self.heard.wake(key);
+                }
+            }
+            Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
+            Kind::Tags | Kind::Cleared => self.clear_locally(),
+        }
+    }
+
+    fn beat(&self, sent: u64, whole: bool) {
+        if !whole {
+            self.end_session();
+        }
+        let until = sent + u64::try_from(self.options.max_staleness.as_millis()).unwrap_or(u64::MAX >> 32);
+        if self.session.is_begun() {
+            self.session.renew(until);
+        } else {
+            self.heard.forget();
+            self.session.begin(until);
+            self.watch();
+        }
+        self.late.store(false, Ordering::Release);
+        self.beat_sent.store(sent, Ordering::Relaxed);
+    }
+
+    fn lost(&self) {
+        self.end_session();
+    }
+}
