@@ -39,7 +39,6 @@ pub struct Worker {
     pub truth: Truth,
     pub log: Log,
     padding: String,
-    max_staleness: Duration,
     stopped_reading: AtomicBool,
     stopped_writing: AtomicBool,
     /// How many writes have returned that had not reached the shared tier, and how many of these have since.
@@ -50,13 +49,11 @@ pub struct Worker {
 impl Worker {
     pub async fn start(config: Config) -> Self {
         let cache = CacheService::from_options_json(&config.options.to_string()).expect("the options are good");
-        let max_staleness = config.options["max_staleness"].as_f64().expect("max_staleness in seconds");
         Worker {
             cache,
             truth: Truth::connect(&config.truth).await,
             log: Log::open(&config.log, config.worker),
             padding: ".".repeat(config.padding),
-            max_staleness: Duration::from_secs_f64(max_staleness),
             stopped_reading: AtomicBool::new(false),
             stopped_writing: AtomicBool::new(false),
             returned: AtomicU64::new(0),
@@ -67,7 +64,7 @@ impl Worker {
 
     /// The staleness that the cache claims now.
     pub fn bound(&self) -> Option<Duration> {
-        Some(self.max_staleness)
+        self.cache.effective_staleness_bound()
     }
 
     pub fn value(&self, key: u32, ver: i64) -> Value {
