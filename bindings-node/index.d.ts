@@ -158,6 +158,10 @@ export interface Stats {
   driven_by_core: number
   /** The same, made by the event loop that waited for an answer. */
   driven_by_caller: number
+  /** Sessions with the server in which it told of writes: one more each time that some were missed. */
+  push_sessions: number
+  /** How many ms ago the server was last asked whether it had told everything, and has answered; 0 without a session. */
+  coherence_lag_ms: number
   /** Whether the shared tier is cut off after repeated failures. */
   breaker_state: 'closed' | 'open' | 'half_open'
   /** Entries in the memory tier. */
@@ -271,6 +275,11 @@ export class CacheService {
 
   /** The counters of this cache since it was opened. */
   stats(): Stats
+  /**
+   * How old a hit may be at most, in seconds, by what is known now: `max_staleness` where memory answers beside a Redis, 0
+   * without memory or without a Redis. Infinity: no bound can be told, for the server has no scripts.
+   */
+  effectiveStalenessBound(): number
 
   /**
    * Ends the cache: callers that wait get `Closed`, and so does every later call. Writes that have not reached the shared

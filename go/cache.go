@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"reflect"
 	"sync"
 	"time"
@@ -154,6 +155,20 @@ func (c *CacheService) Stats() Stats {
 	// The library writes these very fields: what it says is always readable.
 	_ = json.Unmarshal(capiStats(c.handle), &stats)
 	return stats
+}
+
+// EffectiveStalenessBound returns how old a hit may be at most, by what is known now: MaxStaleness where memory answers
+// beside a shared tier, 0 without memory or without a shared tier, and for a cache that could not be opened. The longest
+// duration there is says that no bound can be told, for the server has no scripts.
+func (c *CacheService) EffectiveStalenessBound() time.Duration {
+	if c.failure != nil {
+		return 0
+	}
+	milliseconds := capiStalenessBound(c.handle)
+	if milliseconds < 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(milliseconds) * time.Millisecond
 }
 
 // Close ends the cache: callers that wait get [ErrClosed], and so does every later call. Writes that have not

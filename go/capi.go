@@ -174,6 +174,11 @@ func capiNoteUndecodable(h *handle, key string) {
 	runtime.KeepAlive(h)
 }
 
+func capiStalenessBound(h *handle) int64 {
+	defer runtime.KeepAlive(h)
+	return int64(C.sj_effective_staleness_bound(h.cache))
+}
+
 func capiStats(h *handle) []byte {
 	var (
 		raw  rawReply

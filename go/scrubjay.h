@@ -381,9 +381,15 @@ int32_t sj_open(struct sj_slice options_json, struct sj_cache **out, struct sj_e
 void sj_cache_free(struct sj_cache *cache);
 
 // The counters of the cache as a JSON object: hits_l1, hits_l2, misses, stale_served, loads, load_errors, waits,
-// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, entries,
-// bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
-int32_t sj_stats_json(const struct sj_cache *cache, struct sj_buf *out);
+// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, push_sessions,
+// coherence_lag_ms, entries, bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
+int32_t sj_stats_json(const struct sj_cache *cache,
+                      struct sj_buf *out);
+
+// How old a hit may be at most, in milliseconds, by what is known now: max_staleness where memory answers beside a
+// shared tier, 0 without memory or without a shared tier. -1: no bound can be told, for the server has no scripts; or
+// `cache` is NULL.
+int64_t sj_effective_staleness_bound(const struct sj_cache *cache);
 
 // Says that a value read from under `key` did not decode: it is counted, and goes from memory.
 int32_t sj_note_undecodable(const struct sj_cache *cache, struct sj_slice key);

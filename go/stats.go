@@ -32,6 +32,11 @@ type Stats struct {
 	DrivenByCore uint64 `json:"driven_by_core"`
 	// DrivenByCaller counts the same, made by a thread that waited for an answer.
 	DrivenByCaller uint64 `json:"driven_by_caller"`
+	// PushSessions counts sessions with the server in which it told of writes: one more each time that some were missed.
+	PushSessions uint64 `json:"push_sessions"`
+	// CoherenceLagMs is how many milliseconds ago the server was last asked whether it had told everything, and has
+	// answered; 0 without a session.
+	CoherenceLagMs uint64 `json:"coherence_lag_ms"`
 	// BreakerState is "closed", "open" or "half_open": whether the shared tier is cut off after repeated failures.
 	BreakerState string `json:"breaker_state"`
 	// Entries is how many entries are in the memory tier.

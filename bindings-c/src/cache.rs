@@ -54,8 +54,8 @@ pub unsafe extern "C" fn sj_cache_free(cache: *mut sj_cache) {
 }
 
 /// The counters of the cache as a JSON object: hits_l1, hits_l2, misses, stale_served, loads, load_errors, waits,
-/// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, entries,
-/// bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
+/// evictions, expired, invalidations, pending, decode_misses, l2_errors, driven_by_core, driven_by_caller, push_sessions,
+/// coherence_lag_ms, entries, bytes, and breaker_state ("closed", "open" or "half_open"). Free it with sj_buf_free.
 ///
 /// # Safety
 /// `cache` is a cache that was not freed; `out` is valid for a write.
@@ -77,6 +77,22 @@ pub unsafe extern "C" fn sj_stats_json(cache: *const sj_cache, out: *mut sj_buf)
         }
         Err(error) => crate::error::status(error.kind()),
     }
+}
+
+/// How old a hit may be at most, in milliseconds, by what is known now: max_staleness where memory answers beside a
+/// shared tier, 0 without memory or without a shared tier. -1: no bound can be told, for the server has no scripts; or
+/// `cache` is NULL.
+///
+/// # Safety
+/// `cache` is NULL or a cache that was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_effective_staleness_bound(cache: *const sj_cache) -> i64 {
+    guarded(-1, || {
+        // SAFETY: valid or NULL, says the caller.
+        let Some(cache) = (unsafe { cache.as_ref() }) else { return -1 };
+        let bound = cache.0.effective_staleness_bound();
+        bound.map_or(-1, |bound| i64::try_from(bound.as_millis()).unwrap_or(i64::MAX))
+    })
 }
 
 /// Says that a value read from under `key` did not decode: it is counted, and goes from memory.

@@ -160,6 +160,10 @@ class CacheService {
     return JSON.parse(native.stats(this.#cache))
   }
 
+  effectiveStalenessBound() {
+    return native.effective_staleness_bound(this.#cache)
+  }
+
   close() {
     this.#closed ??= this.#close()
     return this.#closed

@@ -121,6 +121,12 @@ pub fn clear(js: Js, [this, token, ..]: Arguments) -> Value {
     step(js, "clear", this.core.clear(this.host.queue(), js.as_id(token)))
 }
 
+/// `effective_staleness_bound(cache)` → seconds, Infinity where no bound can be told.
+pub fn effective_staleness_bound(js: Js, [this, ..]: Arguments) -> Value {
+    let bound = cache(js, this).core.effective_staleness_bound();
+    js.number(bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()))
+}
+
 /// `stats(cache)` → JSON text.
 pub fn stats(js: Js, [this, ..]: Arguments) -> Value {
     js.string(&cache(js, this).core.stats().to_json())

@@ -298,6 +298,12 @@ impl Cache {
         Ok(Stats(opened.core.stats()))
     }
 
+    /// How old a hit may be at most, in seconds, by what is known now.
+    fn effective_staleness_bound(&self, py: Python<'_>) -> PyResult<f64> {
+        let bound = self.opened(py, "effective_staleness_bound")?.core.effective_staleness_bound();
+        Ok(bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()))
+    }
+
     /// A value, or the turn of the caller to run its fetch.
     fn _begin<'py>(
         &self,

@@ -49,5 +49,5 @@ macro_rules! counters {
 
 counters! {
     hits_l1 hits_l2 misses stale_served loads load_errors waits evictions expired invalidations pending
-    decode_misses l2_errors driven_by_core driven_by_caller entries bytes
+    decode_misses l2_errors driven_by_core driven_by_caller push_sessions coherence_lag_ms entries bytes
 }

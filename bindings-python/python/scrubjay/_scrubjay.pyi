@@ -124,6 +124,14 @@ class Stats:
         """The same, made by a thread or an event loop that waited for an answer."""
 
     @property
+    def push_sessions(self) -> int:
+        """Sessions with the server in which it told of writes: one more each time that some were missed."""
+
+    @property
+    def coherence_lag_ms(self) -> int:
+        """How long ago the server was last asked whether it had told everything, and has answered; 0 without a session."""
+
+    @property
     def breaker_state(self) -> str:
         """Whether the shared tier is cut off: "closed" (it is used), "open" (it is not) or "half_open"."""
 
@@ -199,6 +207,13 @@ class Cache:
 
     def stats(self) -> Stats:
         """The counters of the cache since it was opened."""
+
+    def effective_staleness_bound(self) -> float:
+        """How old a hit may be at most, in seconds, by what is known now.
+
+        ``max_staleness`` where memory answers beside a Redis, 0 without memory or without a Redis. Infinity: no bound
+        can be told, for the server has no scripts.
+        """
 
     def _open(self, options: dict[str, Any]) -> None: ...
     def _aget(self, key: str | bytes, default: Any = None) -> Any: ...
