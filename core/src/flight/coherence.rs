@@ -49,10 +49,9 @@ impl Tiers {
             memory.remove(key);
             return;
         }
-        memory.get_to_copy(key, |record| {
+        memory.look(key, |record| {
             record.stamp.acknowledge(generation, fresh_until);
             record.stamp.read_in(before.session);
-            None
         });
     }
 
@@ -117,7 +116,7 @@ impl Listener for Tiers {
                     self.heard.note(key, message.sequence);
                     self.table.invalidated(key, message.sequence, || {
                         let Some(memory) = &self.memory else { return };
-                        let known = memory.get_to_copy(key, |_| None).map(|(record, _)| record.stamp.generation());
+                        let known = memory.look(key, |record| record.stamp.generation());
                         // What this process wrote and is not acknowledged has no number: its answer decides.
                         if known.is_some_and(|known| known != 0 && known < message.sequence) {
                             memory.remove(key);
