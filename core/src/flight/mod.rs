@@ -25,6 +25,7 @@ mod sink;
 mod table;
 mod tiers;
 mod told;
+mod unstored;
 mod write;
 
 #[cfg(test)]

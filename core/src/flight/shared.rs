@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::grip::{Grip, Taken};
 use super::record::{MAX_DEPTH, Record, Stamp, millis};
+use super::unstored::{Stored, Unstored};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, State, Unreadable};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     max_staleness: u64,
     counters: Arc<Counters>,
     used: AtomicBool,
+    pub(super) unstored: Unstored,
     listener: OnceLock<Weak<dyn Listener>>,
 }
 
@@ -103,6 +105,7 @@ impl Shared {
             max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
             counters: counters.clone(),
             used: AtomicBool::new(false),
+            unstored: Unstored::default(),
             listener: OnceLock::new(),
         }))
     }
@@ -240,6 +243,15 @@ impl Shared {
             self.counters.decode_misses.add(1);
             return Loaded::Damaged;
         }
+        // Each of the times is cut to whole milliseconds.
+        let at = now.saturating_sub(server_now.saturating_sub(entry.stored_at) + 2);
+        let stored = match entry.token == Token::default() && entry.load_ms == 0 {
+            true => Stored::Written(at, entry.generation),
+            false => Stored::Loaded(at.saturating_sub(entry.load_ms.into())),
+        };
+        if self.unstored.is_older(key, stored) {
+            return Loaded::Damaged;
+        }
         // Longer than any of ours is no life, and no sum of it is to overflow.
         let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
         let expires = life(entry.soft_expiry);
@@ -303,10 +315,10 @@ impl Shared {
         wanted: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Option<u64>>) + Send + 'static,
     ) -> Kick {
-        let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
+        let (asked, prefix, counters) = (Asked::now(clock), self.prefix.clone(), self.counters.clone());
         let at = self.layout.before_key();
         let entry = move |server_now: u64, token: Token| {
-            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &name[at..]);
+            let (bytes, life) = entry_of(&record, &asked, server_now, token, &prefix, &name[at..]);
             (name, bytes, life)
         };
         let done = move |stored: Result<Option<u64>>| {
@@ -337,10 +349,10 @@ impl Shared {
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
     ) -> Kick {
-        let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
+        let (asked, prefix, layout) = (Asked::now(clock), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, _: bool| {
             let entry = |(key, record): (Vec<u8>, Record)| {
-                let (bytes, life) = entry_of(&record, &clock, server_now, Token::default(), &prefix, &key);
+                let (bytes, life) = entry_of(&record, &asked, server_now, Token::default(), &prefix, &key);
                 (layout.entry(&key), bytes, life)
             };
             records.into_iter().map(entry).collect()
@@ -416,17 +428,29 @@ impl Shared {
     }
 }
 
+/// When a record was given to be stored, by the clock of its times.
+struct Asked {
+    clock: Clock,
+    at: u64,
+}
+
+impl Asked {
+    fn now(clock: &Clock) -> Self {
+        Asked { at: clock.now_ms(), clock: clock.clone() }
+    }
+}
+
 /// The bytes of a record, and how long the server keeps them.
 fn entry_of(
     record: &Record,
-    clock: &Clock,
+    asked: &Asked,
     server_now: u64,
     token: Token,
     prefix: &str,
     key: &[u8],
 ) -> (Bytes, Duration) {
     // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
-    let now = clock.now_ms();
+    let now = asked.clock.now_ms();
     let life = record.stale_until.saturating_sub(now).max(1);
     let entry = Entry {
         codec: record.codec,
@@ -434,7 +458,8 @@ fn entry_of(
         token,
         soft_expiry: server_now + record.expires.saturating_sub(now),
         hard_expiry: server_now + life,
-        stored_at: server_now,
+        // For who asks how old it may be.
+        stored_at: server_now.saturating_sub(now.saturating_sub(asked.at)),
         load_ms: record.load_ms,
         payload: record.bytes.clone(),
         ..Entry::default()
