@@ -40,10 +40,10 @@ type begun struct {
 	at    uint64
 }
 
-// begin starts an operation; bound below 0: none is claimed.
+// begin starts an operation; a bound of math.MaxInt64 is none.
 func begin(op uint8, bound time.Duration) begun {
 	claimed := uint32(noBound)
-	if bound >= 0 {
+	if bound != math.MaxInt64 {
 		claimed = uint32(min(bound.Microseconds(), noBound-1))
 	}
 	return begun{op: op, bound: claimed, at: now()}

@@ -40,7 +40,6 @@ type worker struct {
 	truth          *truth
 	log            *log
 	padding        string
-	maxStaleness   time.Duration
 	stoppedReading atomic.Bool
 	stoppedWriting atomic.Bool
 	// How many writes have returned that had not reached the shared tier, and how many of these have since.
@@ -52,12 +51,6 @@ func newWorker(config config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	var options struct {
-		MaxStaleness float64 `json:"max_staleness"`
-	}
-	if err := json.Unmarshal(config.Options, &options); err != nil {
-		return nil, err
-	}
 	truth, err := connectTruth(config.Truth)
 	if err != nil {
 		return nil, err
@@ -67,17 +60,16 @@ func newWorker(config config) (*worker, error) {
 		return nil, err
 	}
 	return &worker{
-		config:       config,
-		cache:        cache,
-		truth:        truth,
-		log:          log,
-		padding:      strings.Repeat(".", config.Padding),
-		maxStaleness: time.Duration(options.MaxStaleness * float64(time.Second)),
+		config:  config,
+		cache:   cache,
+		truth:   truth,
+		log:     log,
+		padding: strings.Repeat(".", config.Padding),
 	}, nil
 }
 
 // bound is the staleness that the cache claims now.
-func (w *worker) bound() time.Duration { return w.maxStaleness }
+func (w *worker) bound() time.Duration { return w.cache.EffectiveStalenessBound() }
 
 func (w *worker) value(key uint32, ver int64) value { return value{K: key, V: ver, P: w.padding} }
 

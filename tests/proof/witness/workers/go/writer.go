@@ -22,7 +22,7 @@ func (w *worker) write(rng *rand.Rand) {
 	if !ok {
 		return
 	}
-	b := begin(opDelete, -1)
+	b := begin(opDelete, 0)
 	ver := w.truth.write(key)
 	if rng.Float64() < 0.3 {
 		time.Sleep(time.Duration(rng.Float64() * float64(3*time.Millisecond)))
@@ -73,7 +73,7 @@ func (w *worker) watchLanding() {
 	for {
 		// In this order: what is covered was written down before the record of its landing begins.
 		returned := w.returned.Load()
-		b := begin(opLanded, -1)
+		b := begin(opLanded, 0)
 		if w.isPending() && w.cache.Stats().Pending == 0 {
 			w.log.note(b, 0, -1, 0, 0)
 			w.landed.Store(returned)

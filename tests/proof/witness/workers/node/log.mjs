@@ -27,9 +27,9 @@ export class Log {
     return process.hrtime.bigint() + this.#offset
   }
 
-  /** An operation that has begun; `bound` in seconds, undefined where none is claimed. */
+  /** An operation that has begun; `bound` in seconds, Infinity where none is claimed. */
   begin(op, bound) {
-    const claimed = bound === undefined ? NO_BOUND : Math.min(Math.round(bound * 1e6), NO_BOUND - 1)
+    const claimed = bound === Infinity ? NO_BOUND : Math.min(Math.round(bound * 1e6), NO_BOUND - 1)
     return { op, bound: claimed, at: this.now() }
   }
 

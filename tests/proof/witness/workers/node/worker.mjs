@@ -31,7 +31,7 @@ export class Worker {
 
   /** The staleness that the cache claims now, in seconds. */
   bound() {
-    return this.config.options.max_staleness
+    return this.cache.effectiveStalenessBound()
   }
 
   value(key, ver) {

@@ -16,7 +16,7 @@ export async function writeOn(worker, seed) {
 async function write(worker, rng) {
   const key = choose(worker, rng)
   if (key === undefined) return
-  const begun = worker.log.begin(Op.delete, undefined)
+  const begun = worker.log.begin(Op.delete, 0)
   const ver = await worker.truth.write(key)
   if (rng() < 0.3) await sleep(rng() * 3)
   if (key % 2 === 0 && rng() < 0.5 && !isAbsent(key, ver)) begun.op = Op.set
@@ -47,7 +47,7 @@ function choose({ config }, rng) {
 
 /** Writes down when what was pending has landed, and lets the log be seen. */
 export function watchLanding(worker) {
-  const begun = worker.log.begin(Op.landed, undefined)
+  const begun = worker.log.begin(Op.landed, 0)
   if (worker.pending && worker.cache.stats().pending === 0) {
     worker.pending = false
     worker.log.note(begun, 0, -1, 0, 0)

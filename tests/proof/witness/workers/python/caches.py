@@ -117,19 +117,12 @@ class WrongKey(Wrapped):
         return value
 
 
-class Claiming:
-    """Ours, and what it claims: `max_staleness` where it does not say."""
-
-    def __init__(self, options: dict, _: int) -> None:
-        self.cache = CacheService(**options)
-        claimed = options["max_staleness"]
-        self.effective_staleness_bound = getattr(self.cache, "effective_staleness_bound", lambda: claimed)
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(self.cache, attribute)
+def ours(options: dict, _: int) -> CacheService:
+    """Ours."""
+    return CacheService(**options)
 
 
-KINDS = {"scrubjay": Claiming, "ttl-only": TtlOnly, "old-copy": OldCopy, "wrong-key": WrongKey}
+KINDS = {"scrubjay": ours, "ttl-only": TtlOnly, "old-copy": OldCopy, "wrong-key": WrongKey}
 
 
 def open_cache(kind: str, options: dict, seed: int) -> Any:

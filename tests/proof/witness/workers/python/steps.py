@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Coroutine
@@ -56,7 +57,7 @@ class Worker:
     def bound(self) -> int:
         """The staleness that the cache claims now, in µs."""
         bound = self.cache.effective_staleness_bound()
-        return records.NO_BOUND if bound is None else min(round(bound * 1e6), records.NO_BOUND - 1)
+        return records.NO_BOUND if bound == math.inf else min(round(bound * 1e6), records.NO_BOUND - 1)
 
     def value(self, key: int, ver: int) -> dict:
         return {"k": key, "v": ver, "p": self.padding}
