@@ -5,7 +5,7 @@
 static bool reads(sj_cache *cache, const char *expected) {
   sj_buf value = {0};
   int32_t status = sj_get(cache, sj_text("k"), &value, NULL, NULL);
-  bool same = expected == NULL ? status == SJ_MISS : status == SJ_OK && is_text(value, expected);
+  bool same = expected == NULL ? status == SJ_MISS : status == SJ_HIT && is_text(value, expected);
   sj_buf_free(&value);
   return same;
 }

@@ -64,6 +64,8 @@ impl Opened {
             }
             ffi::PyObject_Hash(key)
         };
+        // Before the generation is read, and with no lock held: see there.
+        let now = self.core.now();
         let held = self.copies.with(py, |copies| {
             if copies.is_behind() {
                 return Err(());
@@ -71,7 +73,7 @@ impl Opened {
             let Some(index) = copies.find(key, hash) else { return Ok(None) };
             let entry = copies.map.entry(index);
             let Some(table) = &copies.table else { return Ok(None) };
-            if !table.holds(entry.at) || has_come(entry.until, self.core.now()) {
+            if !table.holds(entry.at) || has_come(entry.until, now) {
                 return Ok(None);
             }
             table.visit(entry.at);

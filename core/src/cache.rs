@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Generations, Lease, Promise, PromiseReply, Tiers};
-use crate::host::{Answer, FetchOptions, PutOptions, Receipt, Step, Value};
+use crate::host::{Answer, ConsistencyToken, FetchOptions, PutOptions, Receipt, Step, Value};
 use crate::options::{Options, SetOptions};
 use crate::stats::Stats;
 
@@ -213,6 +213,28 @@ impl CacheService {
                 stale.ok_or(error)
             }
         }
+    }
+
+    /// Sees to it that reads of these keys which begin after this call find the write of `token`, or a later one, though it
+    /// was made in another process: what memory has of them from before it is not for them. A receipt has the token; it
+    /// travels as 32 hexadecimal digits, in a cookie or a header.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), scrubjay::Error> {
+    /// # let cache = scrubjay::CacheService::new("redis://localhost:6379", "shop")?;
+    /// let cookie = cache.set("user:7", "Ada", 60).await?.token.to_string();
+    /// // In another process, for the next request of the same user:
+    /// cache.observe(cookie.parse()?, &["user:7"])?;
+    /// let name: Option<String> = cache.get("user:7").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`].
+    pub fn observe<K: AsRef<[u8]>>(&self, token: ConsistencyToken, keys: &[K]) -> Result<()> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        self.tiers().observe(&keys, token)
     }
 
     /// How old a hit may be at most, by what is known now: `max_staleness` where memory answers beside a shared tier, nothing

@@ -9,7 +9,6 @@ use crate::error::ErrorKind;
 use crate::flight::{Loaded, MAX_DEPTH, Shared};
 use crate::key;
 use crate::options::Options;
-use crate::redis::Read;
 
 /// Something that any bytes are tried with: it panics where they break a promise.
 pub type Target = fn(&[u8]);
@@ -83,9 +82,10 @@ fn entry(bytes: &[u8]) {
     };
     let shared = Shared::open(&options, &std::sync::Arc::default()).expect("good options").expect("a tier");
     for server_now in [0, 1 << 40, u64::from(*mend) << 32] {
-        let read = Read { found: Some(bytes.clone()), server_now };
         let now = 1 << 20;
-        if let Loaded::Fresh(record) | Loaded::Stale(record) = shared.loaded(KEY, Ok(read), now) {
+        if let Loaded::Fresh(record) | Loaded::Stale(record) =
+            shared.found(KEY, Some(bytes.clone()), server_now, now)
+        {
             assert!(record.stamp.fresh_until() <= record.expires && record.stale_until > now);
             // What is served decodes, in a host too.
             if !record.negative {

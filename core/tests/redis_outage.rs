@@ -267,3 +267,27 @@ async fn closing_reports_what_did_not_land() {
     server.restart();
     assert!(!closing.await.unwrap(), "it landed while the cache was closing");
 }
+
+#[tokio::test]
+async fn a_server_that_comes_back_without_the_last_writes_is_told_of_them_again() {
+    let mut server = Server::start();
+    // By a process that ends: only what a process wrote itself does it say again.
+    let other = open(&server.url(), "shop");
+    other.set("untouched", "old", 600).await.unwrap();
+    other.close().await.unwrap();
+    let cache = builder(&server.url(), "shop").l1_bytes(0_u64).breaker(false).build().unwrap();
+    for key in ["deleted", "set"] {
+        cache.set(key, "old", 600).await.unwrap();
+    }
+    let _: String = server.command(&[b"SAVE"]);
+    assert!(!cache.delete("deleted").await.unwrap().pending);
+    assert!(!cache.set("set", "new", 600).await.unwrap().pending);
+    server.restart();
+    eventually("what was deleted is gone again", async || {
+        cache.get::<String>("deleted").await.unwrap();
+        server.entry("shop", "deleted").is_none() && server.entry("shop", "set").is_none()
+    })
+    .await;
+    assert!(server.entry("shop", "untouched").is_some(), "it came back with the old copy of its data");
+    eventually("all has landed", async || cache.stats().pending == 0).await;
+}

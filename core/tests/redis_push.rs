@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scrubjay::{CacheService, Error};
+use scrubjay::{CacheService, Error, ErrorKind};
 use support::{Proxy, Server, builder, eventually, open};
 use tokio::sync::oneshot;
 
@@ -200,4 +200,34 @@ async fn without_answers_memory_is_silent_after_max_staleness() {
     assert!(last_answer - silent <= bound, "{:?} after the last beat", last_answer - silent);
     proxy.forward();
     eventually("it goes on", || async { get(&cache, "k").await.is_some() }).await;
+}
+
+#[tokio::test]
+async fn who_has_the_token_of_a_write_reads_it_or_a_later_one() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port);
+    // The reader is told nothing any more, and believes what it has for an hour.
+    let (cache, other) = (listening(&proxy.url(), LONG).await, open(&server.url(), "shop"));
+    other.set("k", "old", 60).await.unwrap();
+    assert_eq!(get(&cache, "k").await.as_deref(), Some("old"));
+    proxy.hold_present();
+    let token = other.set("k", "new", 60).await.unwrap().token;
+    assert_eq!(get(&cache, "k").await.as_deref(), Some("old"));
+    let travelled = token.to_string().parse().expect("a token");
+    assert_eq!(travelled, token);
+    cache.observe(travelled, &["k"]).unwrap();
+    // Its own connection is held, too: another one is made.
+    eventually("the write of the token", || async { get(&cache, "k").await.as_deref() == Some("new") }).await;
+
+    // One that is told everything keeps what it has.
+    let told = listening(&server.url(), LONG).await;
+    assert_eq!(get(&told, "k").await.as_deref(), Some("new"));
+    let token = other.set("other", "x", 60).await.unwrap().token;
+    eventually("it is told", || async { get(&told, "other").await.is_some() }).await;
+    let before = shared_hits(&told);
+    told.observe(token, &["k"]).unwrap();
+    assert_eq!((get(&told, "k").await.as_deref(), shared_hits(&told)), (Some("new"), before));
+
+    assert_eq!("no token".parse::<scrubjay::ConsistencyToken>().unwrap_err().kind(), ErrorKind::InvalidOption);
+    assert_eq!(cache.observe(token, &[""]).unwrap_err().kind(), ErrorKind::InvalidKey);
 }

@@ -222,3 +222,30 @@ async fn a_fetch_that_never_ends_runs_into_its_hard_timeout() {
         leader.abort();
     }
 }
+
+#[tokio::test]
+async fn a_long_value_that_is_still_the_same_is_not_sent_again() {
+    let server = Server::start();
+    let sent = || {
+        let info: String = server.command(&[b"INFO", b"stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        line.and_then(|count| count.parse::<usize>().ok()).expect("a count")
+    };
+    let writer = open(&server.url(), "shop");
+    let reader = builder(&server.url(), "shop").max_staleness(Duration::ZERO).build().expect("a cache");
+    let long = |n: usize| format!("{n}{}", "x".repeat(1 << 20));
+    for n in 0..3 {
+        writer.set("k", &long(n), 60).await.unwrap();
+        assert_eq!(reader.get::<String>("k").await.unwrap(), Some(long(n)), "what was written is seen at once");
+        let before = sent();
+        for _ in 0..20 {
+            assert_eq!(reader.get::<String>("k").await.unwrap(), Some(long(n)));
+            let fetch = || async { Err::<String, _>(Error::not_found()) };
+            assert_eq!(reader.get_or_fetch("k", 60, fetch).await.unwrap(), long(n));
+        }
+        assert!(sent() - before < 1 << 20, "{} bytes", sent() - before);
+        assert_eq!(reader.stats().hits_l2, 41 * (n as u64 + 1));
+    }
+    writer.delete("k").await.unwrap();
+    assert_eq!(reader.get::<String>("k").await.unwrap(), None);
+}

@@ -129,7 +129,7 @@ class Stats:
 
     @property
     def coherence_lag_ms(self) -> int:
-        """How long ago the server was last asked whether it had told everything, and has answered; 0 without a session."""
+        """How long ago the last answered question was sent whether all was told; 0 without a session."""
 
     @property
     def breaker_state(self) -> str:
@@ -211,8 +211,8 @@ class Cache:
     def effective_staleness_bound(self) -> float:
         """How old a hit may be at most, in seconds, by what is known now.
 
-        ``max_staleness`` where memory answers beside a Redis, 0 without memory or without a Redis. Infinity: no bound
-        can be told, for the server has no scripts.
+        ``max_staleness`` where memory answers beside a Redis, 0 without memory or without a Redis. Infinity: no
+        bound can be told, for the server has no scripts.
         """
 
     def _open(self, options: dict[str, Any]) -> None: ...

@@ -12,6 +12,9 @@ use std::time::Duration;
 use super::record::Record;
 use super::session::SessionId;
 use super::tiers::Tiers;
+use crate::error::Result;
+use crate::host::ConsistencyToken;
+use crate::key;
 use crate::redis::{Kind, Listener, Message};
 
 /// What was known of a key before it was read in the shared tier.
@@ -35,8 +38,23 @@ impl Tiers {
 
     /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.
     pub(super) fn remember_read(&self, key: &[u8], before: Before, record: &Record) {
-        if self.is_last(key, before, record.stamp.generation()) {
-            record.stamp.read_in(before.session);
+        if !self.is_last(key, before, record.stamp.generation()) {
+            return;
+        }
+        record.stamp.read_in(before.session);
+        // The very same stays where it is, and so do the copies of hosts.
+        let stays = record.origin.is_some()
+            && self.memory.as_ref().and_then(|memory| {
+                let found = memory.get_to_copy(key, |there| {
+                    if there.bytes.as_ptr() == record.bytes.as_ptr() {
+                        there.stamp.acknowledge(record.stamp.generation(), record.stamp.fresh_until());
+                        there.stamp.read_in(before.session);
+                    }
+                    None
+                });
+                found.map(|(there, _)| there.bytes.as_ptr() == record.bytes.as_ptr())
+            }) == Some(true);
+        if !stays {
             self.remember(key, record);
         }
     }
@@ -61,6 +79,30 @@ impl Tiers {
         let now = self.clock.now_ms();
         record.stamp.fresh_until() > now
             || record.expires > now && self.session.is_live(record.stamp.session(), now)
+    }
+
+    /// Sees to it that reads of these keys which begin after this call find the write of this token, or a later one: what
+    /// memory has of them from before it is not for them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey), [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    pub fn observe(&self, keys: &[&[u8]], token: ConsistencyToken) -> Result<()> {
+        self.check_open("observe")?;
+        keys.iter().try_for_each(|key| key::check(key, "observe"))?;
+        // One of a cache without a shared tier is of this process, which never goes backwards.
+        let (Some(sequence), Some(_)) = (token.sequence(), &self.shared) else { return Ok(()) };
+        let now = self.clock.now_ms();
+        if self.session.current(now) != 0 && self.told_to.load(Ordering::Acquire) >= sequence {
+            return Ok(());
+        }
+        for key in keys {
+            self.table.set_aside(key, sequence, || {
+                if self.remembered(key).is_some_and(|record| record.stamp.generation() < sequence) {
+                    self.forget(key);
+                }
+            });
+        }
+        Ok(())
     }
 
     /// How old a hit may be at most, by what is known now: see
@@ -96,7 +138,8 @@ impl Tiers {
 
     /// Hosts do not look at the session themselves: this does, as often as the clock of their table is moved. Returns
     /// whether there is one to look at.
-    pub(super) fn look_at_session(&self) -> bool {
+    #[inline]
+    pub fn look_at_session(&self) -> bool {
         let is_begun = self.session.is_begun();
         let is_late =
             is_begun && !self.options.max_staleness.is_zero() && self.session.until() <= self.clock.now_ms();
@@ -124,13 +167,15 @@ impl Listener for Tiers {
                     });
                     self.heard.wake(key);
                 }
+                // After all that it says was done.
+                self.told_to.store(message.sequence, Ordering::Release);
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
             Kind::Tags | Kind::Cleared => self.clear_locally(),
         }
     }
 
-    fn beat(&self, sent: u64, whole: bool) {
+    fn beat(&self, sent: u64, whole: bool, last: &[u64]) {
         if !whole {
             self.end_session();
         }
@@ -142,6 +187,7 @@ impl Listener for Tiers {
             self.session.begin(until);
             self.watch();
         }
+        self.told_to.store(last.first().copied().unwrap_or_default(), Ordering::Relaxed);
         self.late.store(false, Ordering::Release);
         self.beat_sent.store(sent, Ordering::Relaxed);
     }

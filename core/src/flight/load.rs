@@ -190,7 +190,9 @@ impl Tiers {
             return;
         };
         if let [flight] = &flights[..] {
-            let kick = shared.load(slot, &flight.key, move |named, read| {
+            let known =
+                self.remembered(&flight.key).filter(|record| record.origin.is_some() && record.expires > now);
+            let kick = shared.load(slot, &flight.key, known, move |named, read| {
                 let (Some(shared), Some((flight, before))) = (&open.tiers.shared, open.flights.pop()) else {
                     return;
                 };

@@ -92,7 +92,8 @@ impl Tiers {
         let me = self.handle();
         let now = self.clock.now_ms();
         let asked = self.asked(key);
-        let kick = shared.load(slot, key, move |named, read| {
+        let known = self.remembered(key).filter(|record| record.origin.is_some() && record.expires > now);
+        let kick = shared.load(slot, key, known, move |named, read| {
             let Some(shared) = &me.shared else { return };
             let loaded = shared.loaded(named.key(), read, now);
             drop(sink.finish(me.keep_loaded(named.key(), asked, loaded)));

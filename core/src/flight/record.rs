@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub stale_until: u64,
     /// How long its fetch took.
     pub load_ms: u32,
+    /// The header of its entry in the shared tier, where that is worth asking for alone.
+    pub origin: Option<Bytes>,
 }
 
 /// How long memory may answer with a record: what becomes known after it was stored is noted where it lies.

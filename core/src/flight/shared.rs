@@ -15,12 +15,18 @@ use crate::envelope::{self, Entry, State, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Layout, Names};
 use crate::options::{MAX_TTL, Options};
-use crate::redis::{Acquired, Address, Claim, Listener, Read, Settings, Slot, Tier, TlsAndAuth, Token};
+use crate::redis::{
+    Acquired, Address, Claim, Listener, Read, Revalidated, Settings, Slot, Tier, TlsAndAuth, Token,
+};
 use crate::stats::{BreakerState, Counters};
 use crate::wire::{Driven, Kick};
 
 /// A ttl and the time for which a value is served stale after it, in ms.
 const LONGEST: u64 = 2 * MAX_TTL.as_millis() as u64;
+
+/// An entry of so many bytes is worth being asked whether it is still the same, before it is sent again: the script for that
+/// costs a server some microseconds.
+const WORTH_ASKING: usize = 4 << 10;
 
 /// From one beat to the next is a third of `max_staleness`, within these.
 const SHORTEST_BEAT: Duration = Duration::from_millis(5);
@@ -42,6 +48,14 @@ pub(crate) enum Loaded {
     Unreachable,
     /// It was not asked, or what it says is more than this process takes at once: `Overloaded`.
     Refused(Error),
+}
+
+/// What a read of one entry brought.
+pub(crate) enum Asked {
+    /// An entry, or none.
+    Found(Option<Bytes>),
+    /// It is still what memory had.
+    Same(Record),
 }
 
 /// A key, as it stands in the name of its entry.
@@ -141,14 +155,30 @@ impl Shared {
     /// Reads a key in one round trip; `done` hands what it gets to [`Shared::loaded`]. As with every operation here it
     /// is called once, with no lock held, and what was asked for first leaves first. What is returned is to be done
     /// when the caller holds no lock.
+    ///
+    /// `known` is what memory has: where its value is long, that is not sent again if it is still the same.
     pub fn load(
         &self,
         slot: Slot,
         key: &[u8],
-        done: impl FnOnce(Named, Result<Read<Option<Bytes>>>) + Send + 'static,
+        known: Option<Record>,
+        done: impl FnOnce(Named, Result<Read<Asked>>) + Send + 'static,
     ) -> Kick {
         let at = self.layout.before_key();
-        self.tier.get(slot, self.layout.entry(key), move |name, read| done(Named { name, at }, read))
+        let name = self.layout.entry(key);
+        if let Some((known, header)) = known.and_then(|known| known.origin.clone().map(|header| (known, header))) {
+            return self.tier.revalidate(slot, name, header, move |name, read| {
+                let read = read.map(|Read { found, server_now }| match found {
+                    Revalidated::Same => Read { found: Asked::Same(known), server_now },
+                    Revalidated::Found(found) => Read { found: Asked::Found(found), server_now },
+                });
+                done(Named { name, at }, read);
+            });
+        }
+        self.tier.get(slot, name, move |name, read| {
+            let read = read.map(|Read { found, server_now }| Read { found: Asked::Found(found), server_now });
+            done(Named { name, at }, read);
+        })
     }
 
     /// Reads many keys in one round trip: as [`Shared::load`].
@@ -168,9 +198,15 @@ impl Shared {
 
     /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
     /// time of the read itself never makes a record younger.
-    pub fn loaded(&self, key: &[u8], read: Result<Read<Option<Bytes>>>, now: u64) -> Loaded {
+    pub fn loaded(&self, key: &[u8], read: Result<Read<Asked>>, now: u64) -> Loaded {
         match read {
-            Ok(Read { found, server_now }) => self.found(key, found, server_now, now),
+            Ok(Read { found: Asked::Found(found), server_now }) => self.found(key, found, server_now, now),
+            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) => Loaded::Damaged,
+            Ok(Read { found: Asked::Same(record), .. }) => {
+                let fresh_until = record.expires.min(now + self.max_staleness);
+                record.stamp.acknowledge(record.stamp.generation(), fresh_until);
+                Loaded::Fresh(record)
+            }
             Err(error) => {
                 self.counters.l2_errors.add(1);
                 of_failure(&error)
@@ -217,6 +253,7 @@ impl Shared {
     }
 
     fn read(&self, key: &[u8], bytes: Bytes, server_now: u64, now: u64) -> Loaded {
+        let origin = (bytes.len() >= WORTH_ASKING).then(|| Bytes::copy_from_slice(&bytes[..envelope::HEADER]));
         let entry = match envelope::decode(bytes, self.prefix.as_bytes(), key, self.max_value) {
             Ok(entry) => entry,
             Err(Unreadable::Unknown) => {
@@ -263,6 +300,7 @@ impl Shared {
             stamp: Stamp::new(expires.min(now + self.max_staleness), entry.generation),
             stale_until: life(entry.hard_expiry).max(expires),
             load_ms: entry.load_ms,
+            origin,
         };
         if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
             Loaded::Fresh(record)

@@ -62,7 +62,7 @@ pub(crate) struct Table<S> {
 pub(super) struct Shard<S> {
     pub(super) flights: HashMap<Box<[u8]>, Arc<Flight<S>>>,
     /// Counts the writes in this shard: a load that was begun before one must not be stored.
-    writes: u64,
+    pub(super) writes: u64,
 }
 
 struct Leases<S> {

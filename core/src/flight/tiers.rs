@@ -38,6 +38,8 @@ pub(crate) struct Tiers {
     pub(super) heard: Heard,
     /// Whether the session is late, and copies were ended for that.
     pub(super) late: AtomicBool,
+    /// The number of the last write of a key that was told.
+    pub(super) told_to: AtomicU64,
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
     pub counters: Arc<Counters>,
@@ -90,6 +92,7 @@ impl Tiers {
             session: Session::default(),
             heard: Heard::default(),
             late: AtomicBool::new(false),
+            told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
             options,
             clock,

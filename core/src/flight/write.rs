@@ -202,6 +202,7 @@ impl Tiers {
             stamp: Stamp::new(fresh_until, 0),
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
+            origin: None,
         }
     }
 
@@ -243,9 +244,7 @@ fn receipt_of(sequence: Option<u64>) -> Receipt {
         Some(0) => return receipt(false),
         Some(sequence) => sequence,
     };
-    let mut token = [0; 16];
-    token[8..].copy_from_slice(&sequence.to_be_bytes());
-    Receipt { pending: false, token: ConsistencyToken(token) }
+    Receipt { pending: false, token: ConsistencyToken::of_keys(sequence) }
 }
 
 /// The position of a write in this process: a random epoch and a count.
@@ -253,7 +252,8 @@ fn receipt(pending: bool) -> Receipt {
     static EPOCH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let mut token = [0; 16];
-    token[..8].copy_from_slice(&EPOCH.get_or_init(rand::random).to_be_bytes());
+    // The first byte stays 0: such a position is known in this process alone.
+    token[1..8].copy_from_slice(&EPOCH.get_or_init(rand::random).to_be_bytes()[1..]);
     token[8..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     Receipt { pending, token: ConsistencyToken(token) }
 }

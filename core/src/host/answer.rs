@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::codec::Codec;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Lease;
 use crate::memory::Copy;
 use crate::options::Ttl;
@@ -105,6 +105,45 @@ pub struct Receipt {
 /// An opaque position in the order of writes; its text form is 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConsistencyToken(pub [u8; 16]);
+
+impl ConsistencyToken {
+    /// What the first byte says: the write was one of keys, and its number in their sequence follows.
+    const OF_KEYS: u8 = 1;
+
+    /// That of a write of keys with this number in their sequence.
+    pub(crate) fn of_keys(sequence: u64) -> Self {
+        let mut token = [0; 16];
+        token[0] = Self::OF_KEYS;
+        token[8..].copy_from_slice(&sequence.to_be_bytes());
+        ConsistencyToken(token)
+    }
+
+    /// The number of the write in the sequence of keys; none where it was another kind of write, or one in memory alone.
+    pub(crate) fn sequence(self) -> Option<u64> {
+        let [first, .., a, b, c, d, e, f, g, h] = self.0;
+        (first == Self::OF_KEYS).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+impl std::str::FromStr for ConsistencyToken {
+    type Err = Error;
+
+    /// Reads what `to_string` wrote: 32 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = || {
+            let message = "a consistency token must be 32 hexadecimal digits, as a receipt has them";
+            Error::new(ErrorKind::InvalidOption, "get", message)
+        };
+        let mut token = [0; 16];
+        if text.len() != 2 * token.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(invalid());
+        }
+        for (index, byte) in token.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| invalid())?;
+        }
+        Ok(ConsistencyToken(token))
+    }
+}
 
 impl fmt::Display for ConsistencyToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
+use super::answer::{ConsistencyToken, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
 use super::copies::Language;
 use super::queue::Queue;
 use crate::error::Result;
@@ -52,9 +52,11 @@ impl Cache {
         self.tiers().slot_table().map(SlotTable::view)
     }
 
-    /// The time, in milliseconds of the slot table.
+    /// The time, in milliseconds of the slot table. Generations that are read after this call are not those of copies that
+    /// a silent server has made doubtful; a host that reads the time from the table sees that one tick later.
     pub fn now(&self) -> u32 {
         let tiers = self.tiers();
+        tiers.look_at_session();
         tiers.slot_table().map_or(0, |table| table.time(tiers.clock.now_ms()))
     }
 
@@ -165,6 +167,14 @@ impl Cache {
     /// The host could not decode what was stored under `key`: it is counted and goes from memory.
     pub fn note_undecodable(&self, key: &[u8]) {
         self.tiers().note_undecodable(key);
+    }
+
+    /// Sees to it that reads of these keys which begin after this call find the write of `token`, or a later one.
+    ///
+    /// # Errors
+    /// `InvalidKey`, `Closed`.
+    pub fn observe(&self, keys: &[&[u8]], token: ConsistencyToken) -> Result<()> {
+        self.tiers().observe(keys, token)
     }
 
     /// How old a hit may be at most, by what is known now; none where no bound can be told.

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     wire: Wire,
     pub time: ServerTime,
     identity: Option<Identity>,
+    /// Which run of which server it is to; none where that is not told.
+    pub run: Option<Vec<u8>>,
     /// Invalidations up to this position in the queue may be overtaken by what was sent on an earlier
     /// connection: see `pending`.
     pub uncertain: u64,
@@ -55,10 +57,10 @@ impl Connection {
         let line = Line::new(net::connect(address).await?, max_entry, driven);
         let driver = tokio::spawn(drive(line.clone()));
         let wire = Wire::new(line);
-        let Greeting { time, identity, scripts, predecessor_ended } =
+        let Greeting { time, identity, run, scripts, predecessor_ended } =
             handshake::greet(&wire, address, meta_key, predecessor).await?;
         let uncertain = if predecessor_ended { 0 } else { queued() };
-        Ok((Connection { wire, time, identity, uncertain, scripts, strikes: Mutex::default() }, driver))
+        Ok((Connection { wire, time, identity, run, uncertain, scripts, strikes: Mutex::default() }, driver))
     }
 
     /// Queues a request: see [`Line::submit`]. Who waits is called on another thread, or

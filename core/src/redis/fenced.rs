@@ -10,9 +10,10 @@ use bytes::Bytes;
 
 use super::admission::Slot;
 use super::link::Turn;
-use super::scripts::{self, Acquired, Call, Script};
+use super::scripts::{self, Acquired, Call, Revalidated, Script};
 use super::tier::{Read, Tier, Write};
 use super::trouble::Trouble;
+use crate::clock::coarse_ms;
 use crate::error::Error;
 use crate::wire::{Kick, Outbound, Replies, Reply};
 
@@ -76,6 +77,37 @@ impl Tier {
             (calls, finish)
         };
         self.run("get_or_fetch", slot, prepare, || true, done)
+    }
+
+    /// Reads one entry, unless it is still that of `header`: as [`Tier::get`], in one round trip. `done` gets the name back.
+    ///
+    /// # Errors
+    /// As [`Tier::get`].
+    pub fn revalidate(
+        &self,
+        slot: Slot,
+        name: Vec<u8>,
+        header: Bytes,
+        done: impl FnOnce(Vec<u8>, Result<Read<Revalidated>, Error>) + Send + 'static,
+    ) -> Kick {
+        let keys = vec![Bytes::copy_from_slice(&name)];
+        let named = name.clone();
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let pending = tier.pending.contains(&named);
+            let connection = turn.connection.clone();
+            let call = Call { script: Script::Revalidate, keys, arguments: vec![header] };
+            let finish = move |mut replies: Vec<Reply>| {
+                let reply = replies.pop().ok_or(Trouble::Unexpected)?;
+                let found = match scripts::revalidated(reply)? {
+                    // A deletion of ours has not landed.
+                    _ if pending => Revalidated::Found(None),
+                    found => found,
+                };
+                Ok(Read { found, server_now: connection.time.late() })
+            };
+            (vec![call], finish)
+        };
+        self.run("get", slot, prepare, || true, move |read| done(name, read))
     }
 
     /// Stores what the holder of `token` has loaded, and gets the number of the last write before; none where the lease was
@@ -167,7 +199,9 @@ impl Tier {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let entries = entries(turn.connection.time.early(), turn.waited);
             let cover = tier.pending.cover(entries.iter().map(|(name, _, _)| name), turn.connection.uncertain);
+            let now = coarse_ms();
             let call = |(name, bytes, life): Write| {
+                tier.recent.note(&name, now);
                 let key = tier.key_of(&name);
                 Call {
                     script: Script::Put,
@@ -218,6 +252,8 @@ impl Tier {
 
     /// The calls that invalidate the entries of these names.
     pub(super) fn invalidations(&self, names: &[Vec<u8>]) -> Vec<Call> {
+        let now = coarse_ms();
+        names.iter().for_each(|name| self.recent.note(name, now));
         let call = |names: &[Vec<u8>]| {
             let names = names.iter().map(|name| Bytes::copy_from_slice(name));
             Call {

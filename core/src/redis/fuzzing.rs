@@ -29,6 +29,7 @@ pub(crate) fn any_replies(bytes: &[u8]) {
     scripts::Names::of(&replies);
     for reply in &replies {
         told(scripts::acquired(reply.clone()));
+        told(scripts::revalidated(reply.clone()));
         told(scripts::was_held(reply));
         if let Some(time) = told(ServerTime::new(reply, 1_000, 2_000)) {
             assert!(time.early() <= time.late());

@@ -35,6 +35,8 @@ pub(super) struct Greeting {
     pub time: ServerTime,
     /// None where the server does not tell.
     pub identity: Option<Identity>,
+    /// Another one for each start of each server; none where the server does not tell.
+    pub run: Option<Vec<u8>>,
     /// None where the server has no scripts, or not for this user.
     pub scripts: Option<scripts::Names>,
     /// Whether nothing that was sent on the connection before this one can still be carried out.
@@ -53,13 +55,18 @@ pub(super) async fn greet(
     let time = wire.one(&[b"TIME"]).await?;
     let time = ServerTime::new(&time, sent, boottime_ms())?;
     check_format(wire, meta_key).await?;
+    let run = match wire.one(&[b"INFO", b"server"]).await? {
+        Reply::Value(info) => run_of(&info),
+        // Not everybody may ask.
+        _ => None,
+    };
     let scripts = load_scripts(wire).await?;
     let predecessor_ended = match predecessor {
         Predecessor::None => true,
         Predecessor::Known(identity) => end(wire, identity).await?,
         Predecessor::Unknown => false,
     };
-    Ok(Greeting { time, identity, scripts, predecessor_ended })
+    Ok(Greeting { time, identity, run, scripts, predecessor_ended })
 }
 
 /// Asks the server's time anew.
@@ -163,6 +170,13 @@ fn unknown_format() -> Trouble {
     )
 }
 
+/// The id of the run in what a server says of itself.
+pub(super) fn run_of(info: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = info.split(|byte| *byte == b'\n');
+    let run = lines.find_map(|line| line.strip_prefix(b"run_id:"))?.trim_ascii();
+    (!run.is_empty() && run.len() <= 64).then(|| run.to_vec())
+}
+
 /// Whether a record is one of ours. A later release may add fields; what it changes it says in these two.
 fn is_known(recorded: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(recorded) else { return false };
@@ -207,6 +221,14 @@ mod tests {
             assert!(!is_known(unknown.as_bytes()), "{unknown}");
         }
         assert!(!is_known(b"\xff"));
+    }
+
+    #[test]
+    fn a_server_names_its_run() {
+        let info = b"# Server\r\nredis_version:7.0.15\r\nrun_id:2b6c\r\ntcp_port:6379\r\n";
+        assert_eq!(run_of(info).as_deref(), Some(&b"2b6c"[..]));
+        assert_eq!(run_of(b"redis_version:7"), None);
+        assert_eq!(run_of(&[b"run_id:", &[b'7'; 65][..]].concat()), None);
     }
 
     #[test]

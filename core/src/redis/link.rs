@@ -27,6 +27,7 @@ use super::address::Address;
 use super::connection::Connection;
 use super::handshake::Predecessor;
 use super::pending::Pending;
+use super::tier::Tier;
 use super::trouble::Trouble;
 use crate::clock::coarse_ms;
 use crate::host::process;
@@ -54,6 +55,8 @@ pub(super) struct LinkSettings {
     pub meta_key: Vec<u8>,
     /// The longest entry that is let in.
     pub max_entry: usize,
+    /// Whose connection it is.
+    pub tier: Weak<Tier>,
 }
 
 /// The connection of a tier, whatever state it is in.
@@ -66,6 +69,8 @@ pub(super) struct Link {
     /// When somebody last asked for a connection, in ms of `coarse_ms`.
     asked: AtomicU64,
     predecessor: Mutex<Predecessor>,
+    /// Which run of which server the last connection was to.
+    run: Mutex<Option<Vec<u8>>>,
     supervisor: Mutex<Option<AbortHandle>>,
     driven: Arc<Driven>,
 }
@@ -121,6 +126,7 @@ impl Link {
             gate: Mutex::default(),
             asked: AtomicU64::new(0),
             predecessor: Mutex::new(Predecessor::None),
+            run: Mutex::default(),
             supervisor: Mutex::default(),
             driven: Arc::default(),
         }
@@ -317,13 +323,22 @@ impl Link {
     }
 
     async fn attempt(&self) -> Result<(Arc<Connection>, JoinHandle<()>), Trouble> {
-        let LinkSettings { address, meta_key, max_entry } = &self.settings;
+        let LinkSettings { address, meta_key, max_entry, tier } = &self.settings;
         let predecessor = self.predecessor().clone();
         let queued = || self.pending.position();
         let opening = Connection::open(address, meta_key, *max_entry, &predecessor, queued, self.driven.clone());
         let late = || Trouble::lost("the server did not answer within 5 s of connecting");
         let (connection, driver) = timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| late())??;
         *self.predecessor() = connection.as_predecessor();
+        if let Some(run) = &connection.run {
+            let last = self.run.lock().unwrap_or_else(PoisonError::into_inner).replace(run.clone());
+            // Before anybody is let in: what is pending is not read.
+            if last.is_some_and(|last| last != *run)
+                && let Some(tier) = tier.upgrade()
+            {
+                tier.replay();
+            }
+        }
         Ok((Arc::new(connection), driver))
     }
 

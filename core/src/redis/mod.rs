@@ -6,6 +6,7 @@
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ pending         invalidations that have not landed; landing retries them
+//!  ├─ recent          writes of the last minute, for a server that comes back without them
 //!  ├─ push            a connection of its own, on which the server tells of writes: messages, and beats that prove that
 //!  │                  all were told
 //!  └─ link            supervises the one connection: attempts, pauses, order
@@ -28,6 +29,7 @@ mod link;
 mod net;
 mod pending;
 mod push;
+mod recent;
 mod scripts;
 mod server_time;
 mod tier;
@@ -38,5 +40,5 @@ pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Token};
 pub(crate) use push::{Kind, Listener, Message};
-pub(crate) use scripts::Acquired;
+pub(crate) use scripts::{Acquired, Revalidated};
 pub(crate) use tier::{Read, Settings, Tier};

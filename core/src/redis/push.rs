@@ -49,7 +49,8 @@ pub(crate) trait Listener: Send + Sync {
 
     /// A beat was answered that was sent at `sent` (ms of [`coarse_ms`]): all that was told before it is all there was.
     /// The first one of a connection begins a session; `whole` is false where messages of the present one were missed.
-    fn beat(&self, sent: u64, whole: bool);
+    /// `last` are the numbers of the last writes, one for each partition.
+    fn beat(&self, sent: u64, whole: bool, last: &[u64]);
 
     /// The connection has ended, and the session with it.
     fn lost(&self);
@@ -174,11 +175,11 @@ impl<'a> Pulse<'a> {
             if replies.iter().any(scripts::is_unknown) {
                 return Ok(false);
             }
-            let numbers: Result<Vec<u64>, Trouble> =
-                replies.iter().map(|reply| answer(reply, nonce.as_bytes())).collect();
-            let whole = ledgers.lock().unwrap_or_else(PoisonError::into_inner).beat(&numbers?);
+            let numbers: Vec<u64> =
+                replies.iter().map(|reply| answer(reply, nonce.as_bytes())).collect::<Result<_, _>>()?;
+            let whole = ledgers.lock().unwrap_or_else(PoisonError::into_inner).beat(&numbers);
             if let Some(listener) = listener.upgrade() {
-                listener.beat(sent, whole);
+                listener.beat(sent, whole, &numbers);
             }
             Ok(true)
         };

@@ -15,12 +15,13 @@ pub(super) enum Script {
     Put,
     Invalidate,
     Beat,
+    Revalidate,
 }
 
-use Script::{Acquire, Beat, Extend, Fill, Invalidate, Put, Release};
+use Script::{Acquire, Beat, Extend, Fill, Invalidate, Put, Release, Revalidate};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 7] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat];
+pub(super) const ALL: [Script; 8] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -33,6 +34,7 @@ impl Script {
             Put => include_str!("scripts/put.lua"),
             Invalidate => include_str!("scripts/invalidate.lua"),
             Beat => include_str!("scripts/beat.lua"),
+            Revalidate => include_str!("scripts/revalidate.lua"),
         }
     }
 }
@@ -112,6 +114,7 @@ impl Call {
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
+            Revalidate => to.command(&[b"GET", &self.keys[0]]),
             Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
@@ -157,6 +160,25 @@ pub(super) fn acquired(reply: Reply) -> Result<Acquired, Trouble> {
         (Some(Reply::Number(5)), None) => Acquired::Foreign,
         _ => return Err(Trouble::Unexpected),
     })
+}
+
+/// What a reply to [`Script::Revalidate`] says.
+pub(super) fn revalidated(reply: Reply) -> Result<Revalidated, Trouble> {
+    match reply {
+        Reply::Number(1) => Ok(Revalidated::Same),
+        Reply::Value(entry) => Ok(Revalidated::Found(Some(entry))),
+        Reply::TooLarge => Ok(Revalidated::Found(Some(Bytes::new()))),
+        Reply::Nothing => Ok(Revalidated::Found(None)),
+        other => Err((&other).into()),
+    }
+}
+
+/// Whether an entry is still the one that was read before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Revalidated {
+    Same,
+    /// Another one, or none.
+    Found(Option<Bytes>),
 }
 
 /// Whether the holder of a lease still had it.
@@ -218,7 +240,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..7).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..8).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);

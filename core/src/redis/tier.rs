@@ -18,6 +18,7 @@ use super::landing;
 use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
 use super::push::{self, Listener, Partition, Subject};
+use super::recent::Recent;
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
@@ -77,6 +78,7 @@ pub(crate) struct Tier {
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
+    pub(super) recent: Recent,
     pub(super) in_flight: InFlight,
     closed: AtomicBool,
     /// Whether a task lands what is pending.
@@ -92,7 +94,12 @@ impl Tier {
         let address = Arc::new(address);
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
-        let link = LinkSettings { address: address.clone(), meta_key: meta_key.clone(), max_entry };
+        let link = |me: &Weak<Tier>| LinkSettings {
+            address: address.clone(),
+            meta_key: meta_key.clone(),
+            max_entry,
+            tier: me.clone(),
+        };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
             entry_pattern,
@@ -101,13 +108,14 @@ impl Tier {
             tag_sequence: tag_sequence.into(),
             tag_channel: tag_channel.into(),
             beat,
-            address,
-            meta_key,
+            address: address.clone(),
+            meta_key: meta_key.clone(),
             listening: Mutex::default(),
             before_key,
-            link: Arc::new(Link::new(link, breaker.clone(), pending.clone())),
+            link: Arc::new(Link::new(link(me), breaker.clone(), pending.clone())),
             breaker,
             pending,
+            recent: Recent::default(),
             in_flight: InFlight::default(),
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
@@ -260,6 +268,15 @@ impl Tier {
     pub fn queue_invalidation(&self, key: Vec<u8>) {
         self.pending.add(key);
         self.land_behind();
+    }
+
+    /// Queues the invalidation of all that this process wrote in the last minute: the server may have lost it.
+    pub(super) fn replay(&self) {
+        let names = self.recent.names(coarse_ms());
+        if !names.is_empty() {
+            names.into_iter().for_each(|name| self.pending.add(name));
+            self.land_behind();
+        }
     }
 
     /// Queues the invalidation of the whole namespace.
