@@ -7,6 +7,7 @@ mod claimed;
 mod coherence;
 mod cycle;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
+mod entry;
 mod flight;
 mod generation;
 mod grip;

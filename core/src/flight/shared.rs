@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::entry::{When, entry_of};
 use super::grip::{Grip, Taken};
 use super::record::{MAX_DEPTH, Record, Stamp, millis};
 use super::unstored::{Stored, Unstored};
@@ -201,7 +202,9 @@ impl Shared {
     pub fn loaded(&self, key: &[u8], read: Result<Read<Asked>>, now: u64) -> Loaded {
         match read {
             Ok(Read { found: Asked::Found(found), server_now }) => self.found(key, found, server_now, now),
-            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) => Loaded::Damaged,
+            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) || self.unstored.has(key) => {
+                Loaded::Damaged
+            }
             Ok(Read { found: Asked::Same(record), .. }) => {
                 let fresh_until = record.expires.min(now + self.max_staleness);
                 record.stamp.acknowledge(record.stamp.generation(), fresh_until);
@@ -353,10 +356,10 @@ impl Shared {
         wanted: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Option<u64>>) + Send + 'static,
     ) -> Kick {
-        let (asked, prefix, counters) = (Asked::now(clock), self.prefix.clone(), self.counters.clone());
+        let (when, prefix, counters) = (When::now(clock), self.prefix.clone(), self.counters.clone());
         let at = self.layout.before_key();
         let entry = move |server_now: u64, token: Token| {
-            let (bytes, life) = entry_of(&record, &asked, server_now, token, &prefix, &name[at..]);
+            let (bytes, life) = entry_of(&record, &when, server_now, token, &prefix, &name[at..]);
             (name, bytes, life)
         };
         let done = move |stored: Result<Option<u64>>| {
@@ -387,10 +390,10 @@ impl Shared {
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
     ) -> Kick {
-        let (asked, prefix, layout) = (Asked::now(clock), self.prefix.clone(), self.layout.clone());
+        let (when, prefix, layout) = (When::now(clock), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, _: bool| {
             let entry = |(key, record): (Vec<u8>, Record)| {
-                let (bytes, life) = entry_of(&record, &asked, server_now, Token::default(), &prefix, &key);
+                let (bytes, life) = entry_of(&record, &when, server_now, Token::default(), &prefix, &key);
                 (layout.entry(&key), bytes, life)
             };
             records.into_iter().map(entry).collect()
@@ -464,45 +467,6 @@ impl Shared {
     pub async fn close(&self, time: Duration) -> usize {
         self.tier.close(time).await
     }
-}
-
-/// When a record was given to be stored, by the clock of its times.
-struct Asked {
-    clock: Clock,
-    at: u64,
-}
-
-impl Asked {
-    fn now(clock: &Clock) -> Self {
-        Asked { at: clock.now_ms(), clock: clock.clone() }
-    }
-}
-
-/// The bytes of a record, and how long the server keeps them.
-fn entry_of(
-    record: &Record,
-    asked: &Asked,
-    server_now: u64,
-    token: Token,
-    prefix: &str,
-    key: &[u8],
-) -> (Bytes, Duration) {
-    // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
-    let now = asked.clock.now_ms();
-    let life = record.stale_until.saturating_sub(now).max(1);
-    let entry = Entry {
-        codec: record.codec,
-        negative: record.negative,
-        token,
-        soft_expiry: server_now + record.expires.saturating_sub(now),
-        hard_expiry: server_now + life,
-        // For who asks how old it may be.
-        stored_at: server_now.saturating_sub(now.saturating_sub(asked.at)),
-        load_ms: record.load_ms,
-        payload: record.bytes.clone(),
-        ..Entry::default()
-    };
-    (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
 }
 
 /// The name of a channel for one of the server's databases: channels are the same in all.

@@ -60,6 +60,12 @@ impl Unstored {
         self.any.store(true, Ordering::Release);
     }
 
+    /// Whether a value of `key` was given, and nothing later was seen in the shared tier.
+    pub fn has(&self, key: &[u8]) -> bool {
+        let all = || self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.load(Ordering::Acquire) && all().of.contains_key(&self.hasher.hash_one(key))
+    }
+
     /// Whether what stands under `key` may be older than a value that was given.
     pub fn is_older(&self, key: &[u8], stored: Stored) -> bool {
         if !self.any.load(Ordering::Acquire) {
