@@ -48,6 +48,20 @@ async fn what_another_process_writes_is_gone_from_memory_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_process_loaded_or_wrote_itself_goes_as_well() {
+    let server = Server::start();
+    let (cache, other) = (listening(&server.url(), LONG).await, listening(&server.url(), LONG).await);
+    let load = || async { Ok::<_, Error>("old".to_owned()) };
+    assert_eq!(cache.get_or_fetch("loaded", 60, load).await.unwrap(), "old");
+    cache.set("written", "old", 60).await.unwrap();
+    for key in ["loaded", "written"] {
+        eventually("it is stored", || async { get(&other, key).await.as_deref() == Some("old") }).await;
+        other.delete(key).await.unwrap();
+        eventually("it is told", || async { get(&cache, key).await.is_none() }).await;
+    }
+}
+
+#[tokio::test]
 async fn memory_answers_for_longer_than_max_staleness_while_the_server_tells() {
     let server = Server::start();
     let max_staleness = Duration::from_millis(500);

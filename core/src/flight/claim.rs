@@ -223,6 +223,8 @@ impl Tiers {
         let end = soft.filter(|soft| !is_over(*soft)).unwrap_or(hard);
         let pause = (wish.pause * slower).min(left).min(super::record::millis(end).saturating_sub(waited)).max(1);
         wish.pause = (wish.pause * 2).min(LONGEST_PAUSE_MS);
+        // What comes then is another value than the one that was not good enough.
+        wish.force = false;
         // Half of it by chance, so that a fleet does not ask in step.
         let pause = Duration::from_micros(pause * 500 + rand::random_range(0..=pause * 500));
         let (key, wakes) = (wish.flight.key.clone(), wish.wakes);

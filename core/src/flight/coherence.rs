@@ -45,14 +45,14 @@ impl Tiers {
         // The very same stays where it is, and so do the copies of hosts.
         let stays = record.origin.is_some()
             && self.memory.as_ref().and_then(|memory| {
-                let found = memory.get_to_copy(key, |there| {
-                    if there.bytes.as_ptr() == record.bytes.as_ptr() {
+                memory.look(key, |there| {
+                    let same = there.bytes.as_ptr() == record.bytes.as_ptr();
+                    if same {
                         there.stamp.acknowledge(record.stamp.generation(), record.stamp.fresh_until());
                         there.stamp.read_in(before.session);
                     }
-                    None
-                });
-                found.map(|(there, _)| there.bytes.as_ptr() == record.bytes.as_ptr())
+                    same
+                })
             }) == Some(true);
         if !stays {
             self.remember(key, record);
@@ -67,10 +67,9 @@ impl Tiers {
             memory.remove(key);
             return;
         }
-        memory.get_to_copy(key, |record| {
+        memory.look(key, |record| {
             record.stamp.acknowledge(generation, fresh_until);
             record.stamp.read_in(before.session);
-            None
         });
     }
 
@@ -160,7 +159,7 @@ impl Listener for Tiers {
                     self.heard.note(key, message.sequence);
                     self.table.invalidated(key, message.sequence, || {
                         let Some(memory) = &self.memory else { return };
-                        let known = memory.get_to_copy(key, |_| None).map(|(record, _)| record.stamp.generation());
+                        let known = memory.look(key, |record| record.stamp.generation());
                         // What this process wrote and is not acknowledged has no number: its answer decides.
                         if known.is_some_and(|known| known != 0 && known < message.sequence) {
                             memory.remove(key);

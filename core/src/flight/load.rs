@@ -10,6 +10,7 @@ use super::shared::{Loaded, capped};
 use super::sink::Reply;
 use super::table::{Ended, Flight, Join, Joining, Put, Waiter};
 use super::tiers::{REFRESH_LOADS, Tiers, waiter};
+use super::unstored::{Given, Stored};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{
@@ -331,7 +332,13 @@ impl Tiers {
     /// shard; what is returned is to be done when it is free.
     fn keep(&self, key: &[u8], mut record: Record, ended: &mut Ended<Record>) -> Kick {
         let grip = ended.grip.take();
+        let given = Given {
+            began: ended.started,
+            at: self.clock.now_ms(),
+            after: grip.as_ref().map(Grip::sequence).filter(|sequence| *sequence != 0),
+        };
         if ended.void {
+            self.note_unstored(key, given);
             // The write has ended the lease as well.
             grip.into_iter().for_each(Grip::forget);
             return Kick::NONE;
@@ -351,15 +358,20 @@ impl Tiers {
         record.stamp = Stamp::new(known, 0);
         let Some(grip) = grip else {
             // The shared tier could not be asked.
+            self.note_unstored(key, given);
             self.remember(key, &record);
             return Kick::NONE;
         };
         let Ok(slot) = shared.admit("get_or_fetch", key.len() + record.bytes.len()) else {
             // Memory has it for as long as it was surely current.
+            self.note_unstored(key, given);
             self.remember(key, &record);
             return Kick::NONE;
         };
-        let Some(taken) = grip.take() else { return Kick::NONE };
+        let Some(taken) = grip.take() else {
+            self.note_unstored(key, given);
+            return Kick::NONE;
+        };
         self.remember(key, &record);
         let (me, ticket, before) = (self.handle(), ended.ticket, self.before(key));
         let known = capped(record.expires, self.clock.now_ms(), self.options.max_staleness);
@@ -369,13 +381,27 @@ impl Tiers {
         shared.fill(slot, taken, record, &self.clock, wanted, move |filled| match filled {
             // The lease was still ours, so nothing was written until then.
             Ok(Some(sequence)) => {
+                if let Some(shared) = &me.shared {
+                    // So what was given before that is stored, or something later.
+                    shared.unstored.is_older(&named, Stored::Loaded(since));
+                }
                 me.table.store(&named, ticket, || me.acknowledge(&named, before, sequence, known));
             }
             // It was written meanwhile. What another write of this process may have stored since is loaded anew.
-            Ok(None) => me.table.store(&named, me.table.ticket(&named), || me.forget(&named)),
+            Ok(None) => {
+                me.note_unstored(&named, given);
+                me.table.store(&named, me.table.ticket(&named), || me.forget(&named));
+            }
             // It may be there or not: memory has it for as long as it was surely current.
-            Err(_) => {}
+            Err(_) => me.note_unstored(&named, given),
         })
+    }
+
+    /// A value that was loaded is given, and is not stored in the shared tier, or may not be.
+    fn note_unstored(&self, key: &[u8], given: Given) {
+        if let Some(shared) = &self.shared {
+            shared.unstored.note(key, given);
+        }
     }
 }
 

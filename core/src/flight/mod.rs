@@ -6,6 +6,7 @@ mod claim;
 mod claimed;
 mod coherence;
 mod cycle;
+mod entry;
 mod explain;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
@@ -27,6 +28,7 @@ mod sink;
 mod table;
 mod tiers;
 mod told;
+mod unstored;
 mod update;
 mod write;
 

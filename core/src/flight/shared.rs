@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::entry::{When, entry_of};
 use super::grip::{Grip, Taken};
 use super::record::{MAX_DEPTH, Record, Stamp, millis};
+use super::unstored::{Stored, Unstored};
 use crate::clock::Clock;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, Entry, State, Unreadable};
@@ -83,6 +85,7 @@ pub(crate) struct Shared {
     max_staleness: u64,
     counters: Arc<Counters>,
     used: AtomicBool,
+    pub(super) unstored: Unstored,
     listener: OnceLock<Weak<dyn Listener>>,
 }
 
@@ -122,6 +125,7 @@ impl Shared {
             max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
             counters: counters.clone(),
             used: AtomicBool::new(false),
+            unstored: Unstored::default(),
             listener: OnceLock::new(),
         }))
     }
@@ -203,7 +207,9 @@ impl Shared {
     pub fn loaded(&self, key: &[u8], read: Result<Read<Asked>>, now: u64) -> Loaded {
         match read {
             Ok(Read { found: Asked::Found(found), server_now }) => self.found(key, found, server_now, now),
-            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) => Loaded::Damaged,
+            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) || self.unstored.has(key) => {
+                Loaded::Damaged
+            }
             Ok(Read { found: Asked::Same(record), .. }) => {
                 let fresh_until = record.expires.min(now + self.max_staleness);
                 record.stamp.acknowledge(record.stamp.generation(), fresh_until);
@@ -282,6 +288,15 @@ impl Shared {
             self.counters.decode_misses.add(1);
             return Loaded::Damaged;
         }
+        // Each of the times is cut to whole milliseconds.
+        let at = now.saturating_sub(server_now.saturating_sub(entry.stored_at) + 2);
+        let stored = match entry.token == Token::default() && entry.load_ms == 0 {
+            true => Stored::Written(at, entry.generation),
+            false => Stored::Loaded(at.saturating_sub(entry.load_ms.into())),
+        };
+        if self.unstored.is_older(key, stored) {
+            return Loaded::Damaged;
+        }
         // Longer than any of ours is no life, and no sum of it is to overflow.
         let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
         let expires = life(entry.soft_expiry);
@@ -347,10 +362,10 @@ impl Shared {
         wanted: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Option<u64>>) + Send + 'static,
     ) -> Kick {
-        let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
+        let (when, prefix, counters) = (When::now(clock), self.prefix.clone(), self.counters.clone());
         let at = self.layout.before_key();
         let entry = move |server_now: u64, token: Token| {
-            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &name[at..]);
+            let (bytes, life) = entry_of(&record, &when, server_now, token, &prefix, &name[at..]);
             (name, bytes, life)
         };
         let done = move |stored: Result<Option<u64>>| {
@@ -381,10 +396,10 @@ impl Shared {
         is_last: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
     ) -> Kick {
-        let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
+        let (when, prefix, layout) = (When::now(clock), self.prefix.clone(), self.layout.clone());
         let entries = move |server_now: u64, _: bool| {
             let entry = |(key, record): (Vec<u8>, Record)| {
-                let (bytes, life) = entry_of(&record, &clock, server_now, Token::default(), &prefix, &key);
+                let (bytes, life) = entry_of(&record, &when, server_now, Token::default(), &prefix, &key);
                 (layout.entry(&key), bytes, life)
             };
             records.into_iter().map(entry).collect()
@@ -458,32 +473,6 @@ impl Shared {
     pub async fn close(&self, time: Duration) -> usize {
         self.tier.close(time).await
     }
-}
-
-/// The bytes of a record, and how long the server keeps them.
-fn entry_of(
-    record: &Record,
-    clock: &Clock,
-    server_now: u64,
-    token: Token,
-    prefix: &str,
-    key: &[u8],
-) -> (Bytes, Duration) {
-    // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
-    let now = clock.now_ms();
-    let life = record.stale_until.saturating_sub(now).max(1);
-    let entry = Entry {
-        codec: record.codec,
-        negative: record.negative,
-        token,
-        soft_expiry: server_now + record.expires.saturating_sub(now),
-        hard_expiry: server_now + life,
-        stored_at: server_now,
-        load_ms: record.load_ms,
-        payload: record.bytes.clone(),
-        ..Entry::default()
-    };
-    (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
 }
 
 /// The name of a channel for one of the server's databases: channels are the same in all.
