@@ -109,6 +109,21 @@ impl Layout {
         format!("sj:{{{}.0}}:c", self.prefix).into_bytes()
     }
 
+    /// What the name of each tag begins with: `sj:{prefix.t0}:t:`. Tags have a partition of their own.
+    pub fn tags(&self) -> Vec<u8> {
+        format!("sj:{{{}.t0}}:t:", self.prefix).into_bytes()
+    }
+
+    /// Where the invalidations of tags are counted: `sj:{prefix.t0}:s`.
+    pub fn tag_sequence(&self) -> Vec<u8> {
+        format!("sj:{{{}.t0}}:s", self.prefix).into_bytes()
+    }
+
+    /// The channel on which they are told: `sj:{prefix.t0}:c`.
+    pub fn tag_channel(&self) -> Vec<u8> {
+        format!("sj:{{{}.t0}}:c", self.prefix).into_bytes()
+    }
+
     /// The pattern that all entries match, and nothing else.
     pub fn entry_pattern(&self) -> Vec<u8> {
         // A full stop and a colon stand for themselves in a pattern; a prefix has nothing else that could.

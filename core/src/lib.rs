@@ -19,9 +19,10 @@ mod redis;
 mod resilience;
 mod stats;
 mod sync;
+mod tags;
 mod wire;
 
-pub use cache::{Builder, CacheService, PartialError};
+pub use cache::{Builder, CacheService, Fetched, PartialError};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};
@@ -31,3 +32,4 @@ pub use memo::{Cached, CachedOptions, cached};
 pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
 pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl};
 pub use stats::{BreakerState, Stats};
+pub use tags::{DEFAULT_MAX_TAGS, MAX_TAG, MAX_TAGS};

@@ -16,13 +16,16 @@ use std::time::Duration;
 
 use super::ahead::Ahead;
 use super::grip::Grip;
+use super::judging::At;
 use super::record::Record;
 use super::shared::Loaded;
 use super::table::{Flight, Waiter};
+use super::tagged::TAGS_OUTLIVE;
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, process};
-use crate::redis::{Acquired, Read, Token};
+use crate::redis::{Acquired, Read, Seen, Token};
+use crate::tags::Looked;
 use crate::wire::Kick;
 
 /// Who waits for a load of another process asks again after so long at first, and in the end; half of it by chance.
@@ -42,6 +45,8 @@ pub(super) struct Wish {
     /// When it was asked first, and last, in ms of the cache's clock.
     began: u64,
     asked: u64,
+    /// The count of invalidations of tags when it was asked last.
+    moment: u64,
     pause: u64,
 }
 
@@ -57,6 +62,7 @@ impl Wish {
             token,
             began: 0,
             asked: 0,
+            moment: 0,
             pause: FIRST_PAUSE_MS,
         }
     }
@@ -81,9 +87,10 @@ impl Tiers {
     /// Asks for the leases of flights, in one round trip, which ends at `until` where a look went before. What is returned is to be done with no lock held.
     pub(super) fn claim(&self, mut wishes: Vec<Wish>, until: Option<u64>) -> Kick {
         let Some(shared) = self.shared.as_ref().filter(|_| !wishes.is_empty()) else { return Kick::NONE };
-        let now = self.clock.now_ms();
+        let (now, moment) = (self.clock.now_ms(), self.known.look().moment());
         for wish in &mut wishes {
             wish.asked = now;
+            wish.moment = moment;
             if wish.began == 0 {
                 wish.began = now;
             }
@@ -98,30 +105,46 @@ impl Tiers {
             process().runtime().spawn(async move { drop(open) });
             return Kick::NONE;
         };
-        shared.acquire(slot.until(until), names, self.lease_time.get(), move |answers| open.answer(answers))
+        let lease = self.lease_time.get();
+        let tags = self.tags_to_see(&open.wishes, lease);
+        shared.acquire(slot.until(until), names, lease, tags, move |answers| open.answer(answers))
     }
 
-    fn claimed(&self, mut wish: Wish, answer: Result<Acquired>, server_now: u64) {
+    /// The tags that the callers of these flights name.
+    fn tags_to_see(&self, wishes: &[Wish], lease: Duration) -> Seen {
+        let mut seen = Seen::default();
+        for put in wishes.iter().filter_map(|wish| self.table.first_put(&wish.flight)) {
+            for tag in put.tags.iter() {
+                if !seen.tags.contains(tag) {
+                    seen.tags.push(tag.clone());
+                }
+            }
+            let life = put.ttl + self.options.stale_for(put.ttl) + lease + TAGS_OUTLIVE;
+            seen.life = seen.life.max(life);
+        }
+        seen
+    }
+
+    fn claimed(self: &Arc<Self>, wish: Wish, answer: Result<Acquired>, read: &Circumstances) {
         let Some(shared) = &self.shared else { return };
         match answer {
             Ok(Acquired::Won) => {
-                let grip = shared.grip(&wish.flight.key, Some(wish.token), wish.asked);
+                let grip = shared.grip(&wish.flight.key, Some(wish.token), wish.asked, &read.looked);
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Unfenced) => {
-                let grip = shared.grip(&wish.flight.key, None, wish.asked);
+                let grip = shared.grip(&wish.flight.key, None, wish.asked, &read.looked);
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Found(bytes)) => {
-                match shared.found(&wish.flight.key, Some(bytes), server_now, wish.asked) {
-                    Loaded::Fresh(record) => self.found_shared(&wish.flight, record),
-                    // What stands there is no use to anybody.
-                    Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
-                        wish.force = true;
-                        self.claim(vec![wish], None).go_behind();
+                let at = At { server_now: read.server_now, now: wish.asked, fenced: read.fenced };
+                let found = shared.found(&wish.flight.key, Some(bytes), &read.looked, at);
+                let mut open = Wishes { tiers: self.clone(), wishes: vec![wish] };
+                self.settle_one(found, shared.budget(), move |tiers, loaded| {
+                    if let Some(wish) = open.wishes.pop() {
+                        tiers.found_instead(wish, loaded);
                     }
-                    _ => self.lead_without(&wish),
-                }
+                });
             }
             Ok(Acquired::Wait(left)) if wish.patient && !wish.ahead => self.wait(wish, left),
             Ok(Acquired::Wait(_) | Acquired::Held | Acquired::Foreign) => self.lead_without(&wish),
@@ -132,6 +155,19 @@ impl Tiers {
                 self.counters.misses.add(1);
                 self.table.probed(&wish.flight, None, true);
             }
+        }
+    }
+
+    /// Another process has stored something meanwhile.
+    fn found_instead(&self, mut wish: Wish, loaded: Loaded) {
+        match loaded {
+            Loaded::Fresh(record) => self.found_shared(&wish.flight, record, wish.moment),
+            // What stands there is no use to anybody.
+            Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
+                wish.force = true;
+                self.claim(vec![wish], None).go_behind();
+            }
+            _ => self.lead_without(&wish),
         }
     }
 
@@ -211,6 +247,14 @@ impl Tiers {
     }
 }
 
+/// What came with the answers to claims.
+#[derive(Default)]
+struct Circumstances {
+    server_now: u64,
+    looked: Arc<Looked>,
+    fenced: bool,
+}
+
 /// Wishes that are still open; what is left of them is answered as unreachable: no flight is left without an end.
 struct Wishes {
     tiers: Arc<Tiers>,
@@ -219,14 +263,15 @@ struct Wishes {
 
 impl Wishes {
     fn answer(&mut self, answers: Result<Read<Vec<Result<Acquired>>>>) {
-        let Ok(Read { found, server_now }) = answers else {
+        let Ok(Read { found, server_now, looked, fenced }) = answers else {
             self.tiers.counters.l2_errors.add(1);
             return;
         };
+        let read = Circumstances { server_now, looked: Arc::new(looked), fenced };
         if found.len() == self.wishes.len() {
             let wishes = std::mem::take(&mut self.wishes);
             for (wish, answer) in wishes.into_iter().zip(found) {
-                self.tiers.claimed(wish, answer, server_now);
+                self.tiers.claimed(wish, answer, &read);
             }
         }
     }
@@ -240,7 +285,8 @@ impl Drop for Wishes {
     fn drop(&mut self) {
         for wish in std::mem::take(&mut self.wishes) {
             let unreachable = crate::error::Error::new(crate::error::ErrorKind::Unavailable, "get_or_fetch", "");
-            self.tiers.claimed(wish, Err(unreachable), 0);
+            let read = Circumstances::default();
+            self.tiers.claimed(wish, Err(unreachable), &read);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::host::process;
 use crate::redis::{Tier, Token};
+use crate::tags::Looked;
 
 /// Held until it is [taken](Grip::take); dropping it gives the lease back, so that others need not wait for its end.
 pub(crate) struct Grip(Arc<Held>);
@@ -18,6 +19,8 @@ pub(super) struct Held {
     token: Option<Token>,
     /// When it was asked for, in ms of the cache's clock: what is loaded under it was current then.
     since: u64,
+    /// The versions of tags as they were then.
+    seen: Arc<Looked>,
     state: AtomicU8,
     /// A forked child must not give back what is its parent's.
     process: u32,
@@ -34,9 +37,9 @@ pub(crate) struct Taken {
 }
 
 impl Grip {
-    pub fn new(tier: Arc<Tier>, name: Vec<u8>, token: Option<Token>, since: u64) -> Self {
+    pub fn new(tier: Arc<Tier>, name: Vec<u8>, token: Option<Token>, since: u64, seen: Arc<Looked>) -> Self {
         let (state, process) = (AtomicU8::new(HELD), std::process::id());
-        Grip(Arc::new(Held { tier, name, token, since, state, process }))
+        Grip(Arc::new(Held { tier, name, token, since, seen, state, process }))
     }
 
     pub fn since(&self) -> u64 {
@@ -51,9 +54,14 @@ impl Grip {
         kept.then(|| Taken { name: held.name.clone(), token: held.token })
     }
 
-    /// Ends it without a word: a write of this process has voided the lease.
-    pub fn forget(self) {
-        self.0.state.store(TAKEN, Ordering::Release);
+    /// Whether it is a lease: a server without scripts has none.
+    pub fn is_fenced(&self) -> bool {
+        self.0.token.is_some()
+    }
+
+    /// The versions of tags that were seen when it was asked for.
+    pub fn seen(&self) -> Arc<Looked> {
+        self.0.seen.clone()
     }
 
     /// To keep it alive; none where there is nothing to keep.

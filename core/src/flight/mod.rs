@@ -10,6 +10,8 @@ mod flight;
 mod generation;
 mod grip;
 mod joining;
+mod judging;
+mod keep;
 mod lease;
 mod lease_time;
 mod load;
@@ -19,8 +21,11 @@ mod read;
 mod record;
 mod shared;
 mod sink;
+mod storing;
 mod table;
+mod tagged;
 mod tiers;
+mod voiding;
 mod write;
 
 #[cfg(test)]
@@ -29,6 +34,8 @@ mod tests;
 pub use lease::Lease;
 
 pub(crate) use generation::Generations;
+#[cfg(any(test, fuzzing))]
+pub(crate) use judging::Found;
 pub(crate) use promise::{Promise, PromiseReply};
 pub(crate) use record::MAX_DEPTH;
 #[cfg(any(test, fuzzing))]

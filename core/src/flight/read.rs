@@ -63,22 +63,26 @@ impl Tiers {
         let sink = reply.sink("get_many", None)?;
         let me = self.handle();
         let now = self.clock.now_ms();
+        let moment = self.known.look().moment();
         let tickets = self.tickets(missing.iter().map(|index| keys[*index]));
         let names = shared.names(missing.iter().map(|index| keys[*index]));
         let kick = shared.load_many(slot, names, move |names, read| {
             let Some(shared) = &me.shared else { return };
-            for (asked, loaded) in shared.loaded_many(&names, read, now).enumerate() {
-                let ticket = tickets.get(asked).copied();
-                match me.keep_loaded(names.key(asked), ticket, loaded) {
-                    // One request, one refusal: that of the call.
-                    refusal @ Answer::Failed(_) => {
-                        drop(sink.finish(refusal));
-                        return;
+            let found = shared.loaded_many(&names, read, now).collect();
+            me.settle(found, shared.ends(now), move |me, loaded| {
+                for (asked, loaded) in loaded.into_iter().enumerate() {
+                    let ticket = tickets.get(asked).map(|ticket| (*ticket, moment));
+                    match me.keep_loaded(names.key(asked), ticket, loaded) {
+                        // One request, one refusal: that of the call.
+                        refusal @ Answer::Failed(_) => {
+                            drop(sink.finish(refusal));
+                            return;
+                        }
+                        answer => answers[missing[asked]] = answer,
                     }
-                    answer => answers[missing[asked]] = answer,
                 }
-            }
-            drop(sink.finish(Answer::Many(answers)));
+                drop(sink.finish(Answer::Many(answers)));
+            });
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -89,11 +93,13 @@ impl Tiers {
         let me = self.handle();
         let now = self.clock.now_ms();
         // Taken before the read: a write in between voids it, and what was read is not kept.
-        let ticket = self.memory.as_ref().map(|_| self.table.ticket(key));
+        let ticket = self.memory.as_ref().map(|_| (self.table.ticket(key), self.known.look().moment()));
         let kick = shared.load(slot, key, move |named, read| {
             let Some(shared) = &me.shared else { return };
-            let loaded = shared.loaded(named.key(), read, now);
-            drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
+            let found = shared.loaded(named.key(), read, now);
+            me.settle_one(found, shared.ends(now), move |me, loaded| {
+                drop(sink.finish(me.keep_loaded(named.key(), ticket, loaded)));
+            });
         });
         reply.go(kick);
     }
@@ -106,11 +112,13 @@ impl Tiers {
         }
     }
 
-    fn keep_loaded(&self, key: &[u8], ticket: Option<u64>, loaded: Loaded) -> Answer {
+    /// The answer to a read; what it found is kept in memory, unless the key was written since the ticket was taken or a
+    /// tag invalidated since the moment beside it.
+    fn keep_loaded(&self, key: &[u8], ticket: Option<(u64, u64)>, loaded: Loaded) -> Answer {
         match loaded {
             Loaded::Fresh(record) => {
-                if let Some(ticket) = ticket {
-                    self.table.store(key, ticket, || self.remember(key, &record));
+                if let Some((ticket, moment)) = ticket {
+                    self.table.store(key, ticket, || self.remember_since(moment, key, &record));
                 }
                 self.counters.hits_l2.add(1);
                 self.plain(&record, None)

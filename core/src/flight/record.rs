@@ -8,6 +8,7 @@ use crate::codec::{self, Codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Value;
 use crate::options::Options;
+use crate::tags::TagSet;
 
 /// The deepest nesting of a value.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -27,6 +28,7 @@ pub(crate) struct Record {
     pub stale_until: u64,
     /// How long its fetch took.
     pub load_ms: u32,
+    pub tags: TagSet,
 }
 
 impl Record {

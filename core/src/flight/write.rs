@@ -1,4 +1,4 @@
-//! Writes: `set`, `delete`, `clear`, and those of many keys.
+//! Writes: `set`, `delete`, `clear`, and those of many keys; `tagged` has the invalidation of tags.
 //!
 //! The order is the same for all. Under the lock of the key's shard: the flight is voided, memory is changed,
 //! and the work on the shared tier is begun, so that two writes of a key reach both tiers in one order. When
@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::record::{Record, admit, jittered, millis};
 use super::shared::{Shared, capped};
@@ -16,9 +17,10 @@ use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value, process};
+use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
 use crate::key;
 use crate::redis::Slot;
+use crate::tags::TagSet;
 use crate::wire::Kick;
 
 impl Tiers {
@@ -32,10 +34,11 @@ impl Tiers {
             return Ok(done(false));
         };
         let slot = shared.admit("set", key.len() + record.bytes.len())?;
+        let tags = record.tags.clone();
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
             self.remember(key, &record);
-            self.store_shared(shared, slot, vec![(key.to_vec(), record)], vec![ticket], sink)
+            self.store_shared(shared, slot, vec![(key.to_vec(), record)], tags, vec![ticket], sink)
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -64,9 +67,10 @@ impl Tiers {
         };
         let bytes = records.iter().map(|(key, record)| key.len() + record.bytes.len()).sum();
         let slot = shared.admit("set_many", bytes)?;
+        let tags = records.first().map(|(_, record)| record.tags.clone()).unwrap_or_default();
         let sink = reply.sink("set_many", None)?;
         let tickets = remember();
-        reply.go(self.store_shared(shared, slot, records, tickets, sink));
+        reply.go(self.store_shared(shared, slot, records, tags, tickets, sink));
         Ok(Step::Pending)
     }
 
@@ -108,13 +112,26 @@ impl Tiers {
     pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
         self.check_open("clear")?;
         self.counters.invalidations.add(1);
-        self.clear_locally();
-        if self.shared.is_none() {
+        let Some(shared) = &self.shared else {
+            self.forget_all();
             return Ok(done(false));
-        }
+        };
         let sink = reply.sink("clear", None)?;
-        process().runtime().spawn(self.handle().clear_behind(sink));
+        self.forget_all();
+        let me = self.handle();
+        let kick = shared.clear(move |sequence| {
+            // A read or load that began in between may have brought old values back.
+            me.clear_locally();
+            drop(sink.finish(Answer::Done(receipt_of(sequence))));
+        });
+        reply.go(kick);
         Ok(Step::Pending)
+    }
+
+    /// Everything was invalidated: memory lets go of all it has, and what is being loaded is not stored.
+    pub fn forget_all(&self) {
+        self.known.drop_all();
+        self.clear_locally();
     }
 
     fn drop_locally(&self, key: &[u8]) {
@@ -134,14 +151,19 @@ impl Tiers {
         shared: &Shared,
         slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
+        tags: TagSet,
         tickets: Vec<u64>,
         sink: Arc<dyn Sink>,
     ) -> Kick {
         let me = self.handle();
         let keys: Vec<Vec<u8>> = records.iter().map(|(key, _)| key.clone()).collect();
         let (table, named) = (self.table.clone(), keys.clone());
-        let is_last = move || named.iter().zip(&tickets).all(|(key, ticket)| table.ticket(key) == *ticket);
-        shared.store(slot, records, &self.clock, is_last, move |stored| {
+        let if_last = move |index: usize, work: &mut dyn FnMut()| {
+            if let (Some(key), Some(ticket)) = (named.get(index), tickets.get(index)) {
+                table.store(key, *ticket, work);
+            }
+        };
+        shared.store(slot, records, tags, &self.clock, Arc::new(if_last), move |stored| {
             if stored.is_err()
                 && let Some(shared) = &me.shared
             {
@@ -151,23 +173,16 @@ impl Tiers {
         })
     }
 
-    async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {
-        let Some(shared) = &self.shared else { return };
-        let pending = shared.clear().await;
-        self.clear_locally();
-        drop(sink.finish(Answer::Done(receipt(pending))));
-    }
-
     /// A record of `value` with the life that the options say, from now on.
     fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
         let ttl = o.ttl.resolve(operation, self.options.ttl)?;
         check_codec(operation, o.codec)?;
         let stored = admit(&self.options, operation, value, o.codec)?;
-        Ok(self.lived(stored, ttl, 0))
+        Ok(self.lived(stored, ttl, 0, self.tags_of(operation, o)?))
     }
 
     /// A record that lives for `ttl` from now on.
-    pub(super) fn lived(&self, stored: Value, ttl: std::time::Duration, load_ms: u32) -> Record {
+    pub(super) fn lived(&self, stored: Value, ttl: Duration, load_ms: u32, tags: TagSet) -> Record {
         let now = self.clock.now_ms();
         let expires = now + millis(jittered(ttl, self.options.jitter));
         let fresh_until = match self.shared {
@@ -183,13 +198,14 @@ impl Tiers {
             fresh_until,
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
+            tags,
         }
     }
 
     /// A remembered "not found".
-    pub(super) fn negative(&self) -> Record {
+    pub(super) fn negative(&self, tags: TagSet) -> Record {
         let nothing = Value { codec: Codec::Raw, bytes: bytes::Bytes::new() };
-        let record = self.lived(nothing, self.options.negative_ttl, 0);
+        let record = self.lived(nothing, self.options.negative_ttl, 0, tags);
         Record { negative: true, stale_until: record.expires, ..record }
     }
 }
@@ -203,12 +219,12 @@ pub(super) fn check_codec(operation: &'static str, codec: Option<Codec>) -> Resu
     Ok(())
 }
 
-fn done(pending: bool) -> Step {
+pub(super) fn done(pending: bool) -> Step {
     Step::Ready(Answer::Done(receipt(pending)))
 }
 
 /// The receipt of a write that has this number in the sequence of its partition; of one that has not landed for none.
-fn receipt_of(sequence: Option<u64>) -> Receipt {
+pub(super) fn receipt_of(sequence: Option<u64>) -> Receipt {
     let sequence = match sequence {
         None => return receipt(true),
         // A server without scripts counts nothing.

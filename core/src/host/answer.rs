@@ -30,6 +30,8 @@ pub struct PutOptions {
     pub ttl: Ttl,
     /// The codec to store it in, if it is not the cache's own.
     pub codec: Option<Codec>,
+    /// The tags of the entry, each 1 to 128 bytes of UTF-8. With a fulfil: more tags than its `begin` said.
+    pub tags: Vec<Vec<u8>>,
 }
 
 /// How a `get_or_fetch` is to be answered.

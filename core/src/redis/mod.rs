@@ -5,6 +5,7 @@
 //!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
+//!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  └─ link            supervises the one connection: attempts, pauses, order
 //!      └─ connection  ── handshake, server time, watchdog
@@ -28,12 +29,14 @@ mod net;
 mod pending;
 mod scripts;
 mod server_time;
+mod tags;
 mod tier;
 mod tls;
 mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
-pub(crate) use fenced::{Claim, Token};
+pub(crate) use fenced::{Claim, Leaving, Seen, Token};
 pub(crate) use scripts::Acquired;
+pub(crate) use tags::{Invalidated, TagSpace};
 pub(crate) use tier::{Read, Settings, Tier};

@@ -14,12 +14,17 @@ pub(super) enum Script {
     Release,
     Put,
     Invalidate,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    /// None: the versions of tags are read as they are, in the company of scripts.
+    Look,
 }
 
-use Script::{Acquire, Extend, Fill, Invalidate, Put, Release};
+use Script::{Acquire, Extend, Fill, Invalidate, InvalidateTags, Look, Put, Release, Sweep, Tags};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 6] = [Acquire, Fill, Extend, Release, Put, Invalidate];
+pub(super) const ALL: [Script; 9] = [Acquire, Fill, Extend, Release, Put, Invalidate, Tags, InvalidateTags, Sweep];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -31,6 +36,10 @@ impl Script {
             Release => include_str!("scripts/release.lua"),
             Put => include_str!("scripts/put.lua"),
             Invalidate => include_str!("scripts/invalidate.lua"),
+            Tags => include_str!("scripts/tags.lua"),
+            InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
+            Sweep => include_str!("scripts/sweep.lua"),
+            Look => "",
         }
     }
 }
@@ -69,6 +78,9 @@ pub(super) struct Call {
 impl Call {
     /// Adds it: by the name that the server knows it by, or with its whole text.
     pub fn encode(&self, names: Option<&Names>, to: &mut Outbound) {
+        if self.script == Look {
+            return self.look(to);
+        }
         to.begin(3 + self.keys.len() + self.arguments.len());
         match names {
             Some(Names(names)) => {
@@ -89,6 +101,8 @@ impl Call {
     /// command whose reply no script gives.
     pub fn encode_plainly(&self, to: &mut Outbound) {
         match self.script {
+            // What must not be stored here: then what stands there must go.
+            Put if self.arguments[0].is_empty() => to.command(&[b"UNLINK", &self.keys[0]]),
             Put => {
                 to.begin(5);
                 to.part(b"SET");
@@ -110,8 +124,26 @@ impl Call {
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
+            // Gone is not what any entry carries.
+            InvalidateTags => {
+                to.begin(self.keys.len());
+                to.part(b"UNLINK");
+                self.keys[1..].iter().for_each(|key| to.part(key));
+            }
+            Tags | Look => self.look(to),
+            Sweep => {
+                to.begin(1 + self.keys.len());
+                to.part(b"UNLINK");
+                self.keys.iter().for_each(|key| to.part(key));
+            }
             Acquire | Extend | Release => to.command(&[b"EXISTS", &self.keys[0]]),
         }
+    }
+
+    fn look(&self, to: &mut Outbound) {
+        to.begin(1 + self.keys.len());
+        to.part(b"MGET");
+        self.keys.iter().for_each(|key| to.part(key));
     }
 }
 
@@ -155,6 +187,23 @@ pub(super) fn acquired(reply: Reply) -> Result<Acquired, Trouble> {
         (Some(Reply::Number(5)), None) => Acquired::Foreign,
         _ => return Err(Trouble::Unexpected),
     })
+}
+
+/// The versions in a reply to [`Script::Tags`] or [`Script::Look`] of so many tags; none where there is none.
+pub(super) fn versions(reply: Reply, count: usize) -> Result<Vec<Option<u64>>, Trouble> {
+    let parts = match reply {
+        Reply::List(parts) => parts,
+        other => return Err((&other).into()),
+    };
+    let versions: Vec<Option<u64>> = parts
+        .into_iter()
+        .map(|part| match part {
+            Reply::Value(bytes) => Ok(bytes.as_ref().try_into().ok().map(u64::from_le_bytes)),
+            Reply::Nothing | Reply::TooLarge => Ok(None),
+            other => Err(Trouble::from(&other)),
+        })
+        .collect::<Result<_, _>>()?;
+    if versions.len() == count { Ok(versions) } else { Err(Trouble::Unexpected) }
 }
 
 /// Whether the holder of a lease still had it.
@@ -208,7 +257,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..6).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..9).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);
