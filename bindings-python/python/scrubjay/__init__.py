@@ -33,6 +33,7 @@ from ._errors import (
     Unavailable,
     Unsupported,
 )
+from ._fetched import Fetched
 from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
@@ -47,6 +48,7 @@ __all__ = [
     "DirtyElsewhere",
     "FetchFailed",
     "FetchTimeout",
+    "Fetched",
     "Internal",
     "InvalidKey",
     "InvalidOption",

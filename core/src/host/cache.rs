@@ -97,7 +97,7 @@ impl Cache {
     }
 
     /// Invalidates every entry that has one of these tags: `Done`.
-    pub fn invalidate_tags(&self, tags: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+    pub fn invalidate_tags(&self, tags: &[impl AsRef<[u8]>], queue: &Arc<Queue>, token: u64) -> Result<Step> {
         self.tiers().invalidate_tags(tags, &QueueReply { queue, token })
     }
 
