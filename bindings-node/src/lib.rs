@@ -38,7 +38,7 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
     export!(js, exports, errors::{released});
     export!(js, exports, cache::{open, peek, get, set, remove, clear, stats, close, note_undecodable});
     export!(js, exports, cache::{copies_open, copies_wake, copies_drain, note_hits});
-    export!(js, exports, cache::{get_many, set_many, remove_many});
+    export!(js, exports, cache::{get_many, set_many, remove_many, invalidate_tags});
     export!(js, exports, cache::{begin, begin_many, fulfil, fail, abandon});
     export!(js, exports, slots::{slots_open, slots_wake, slots_insert, slots_remove, slots_clear, slots_drain});
     export!(js, exports, slots::{slots_stats, ttl_millis});

@@ -307,7 +307,7 @@ impl Tiers {
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
             }
-            ErrorKind::InvalidValue => {
+            ErrorKind::InvalidValue | ErrorKind::InvalidOption => {
                 self.fail_with(lease, &Error::new(failure.kind, "get_or_fetch", failure.message))
             }
             _ => self.fail_with(lease, &Error::fetch_failed(failure.message, ErrorRef::new(failure.error_ref))),

@@ -127,7 +127,8 @@ pub struct Completion {
 #[derive(Clone, Debug)]
 pub struct FetchFailure {
     /// [`ErrorKind::FetchFailed`], [`ErrorKind::NotFound`] (remembered for `negative_ttl`), or
-    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded.
+    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded, [`ErrorKind::InvalidOption`] when what it
+    /// says of its storing is wrong.
     pub kind: ErrorKind,
     /// The message, for callers that cannot be given the error object.
     pub message: String,
