@@ -20,6 +20,8 @@ export interface StoreOptions {
   ttl?: number | undefined
   /** Default: the `codec` of the cache. */
   codec?: Codec | undefined
+  /** The tags of the entry, at most 16 (the option `maxTags`), each 1 to 128 bytes: see `invalidateTags`. */
+  tags?: Iterable<string> | null | undefined
 }
 
 /** How a call of `getOrFetch` is made. */
@@ -31,6 +33,8 @@ export interface FetchOptions {
   signal?: AbortSignal | undefined
   /** What the value is stored as. Default: the `codec` of the cache. */
   codec?: Codec | undefined
+  /** The tags of the entry; they may stand beside the ttl as well. */
+  tags?: Iterable<string> | null | undefined
 }
 
 /** What a fetch is given. */
@@ -41,6 +45,26 @@ export interface FetchContext {
    */
   readonly signal: AbortSignal
 }
+
+/** What a fetch gives that says itself how its value is to be stored: see `fetched`. */
+export interface Fetched<T> {
+  readonly value: T
+  readonly ttl: number | undefined
+  readonly tags: readonly string[] | undefined
+}
+
+/**
+ * What a fetch may give instead of its value, where only the value tells how it is to be stored. Callers get the value.
+ *
+ * A tag that is named here may have been invalidated while the fetch ran: if nothing is known of it in this process, the
+ * value is stored for 2 s and not in memory, and the next fetch knows.
+ *
+ * @param options `ttl` instead of what the call says; `tags` beside those of the call
+ */
+export function fetched<T>(
+  value: T,
+  options?: { ttl?: number | undefined; tags?: Iterable<string> | null | undefined },
+): Fetched<T>
 
 /** What became of a write. */
 export interface Receipt {
@@ -81,6 +105,8 @@ export interface CacheOptions {
   negativeTtl?: number | undefined
   /** How many fetches of this cache may run at once, 1 to 1000000. Default 64. */
   originConcurrency?: number | undefined
+  /** How many tags one entry may have, 1 to 64. Default 16. */
+  maxTags?: number | undefined
   /** What values are stored as when a call does not say. Default `json`. */
   codec?: Codec | undefined
   /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
@@ -116,6 +142,7 @@ export interface SharedOptions {
   max_value?: number | undefined
   negative_ttl?: number | undefined
   origin_concurrency?: number | undefined
+  max_tags?: number | undefined
   codec?: Codec | undefined
   refresh_ahead?: boolean | undefined
   isolate?: boolean | undefined
@@ -272,8 +299,8 @@ export class CacheService {
   /**
    * Stores a value.
    *
-   * @param ttl how long it is fresh, in seconds: 0.001 to 31536000; or an object with `ttl` and `codec`. Default: the
-   *   `ttl` of the cache
+   * @param ttl how long it is fresh, in seconds: 0.001 to 31536000; or an object with `ttl`, `codec` and `tags`.
+   *   Default: the `ttl` of the cache
    */
   set(key: Key, value: unknown, ttl?: number | StoreOptions): Promise<Receipt>
 
@@ -298,7 +325,7 @@ export class CacheService {
   getOrFetch<T>(
     key: Key,
     ttl: number | StoreOptions | null | undefined,
-    fetch: (context: FetchContext) => T | PromiseLike<T>,
+    fetch: (context: FetchContext) => T | Fetched<T> | PromiseLike<T | Fetched<T>>,
     options?: FetchOptions,
   ): Promise<T>
 
@@ -361,7 +388,13 @@ export class CacheService {
     options?: FetchOptions,
   ): Promise<Map<Key, T>>
 
-  /** Removes every key of this cache's prefix. */
+  /**
+   * Invalidates every entry that has one of these tags, however many there are. When it resolves without `pending`, no
+   * load that began before is stored in any tier.
+   */
+  invalidateTags(tags: Iterable<string>): Promise<Receipt>
+
+  /** Removes everything of this cache's prefix, in one step. What is being loaded then is not stored. */
   clear(): Promise<Receipt>
 
   /** The counters of this cache since it was opened. */
@@ -482,12 +515,12 @@ export class MemoryCache<V = unknown, K = string> {
 
 /** What a fetch of many keys brings. */
 export type FetchedMany<T> =
-  | ReadonlyMap<Key, T | undefined>
-  | ReadonlyMap<string, T | undefined>
-  | Readonly<Record<string, T | undefined>>
+  | ReadonlyMap<Key, T | Fetched<T> | undefined>
+  | ReadonlyMap<string, T | Fetched<T> | undefined>
+  | Readonly<Record<string, T | Fetched<T> | undefined>>
 
 /** How the results of a function are cached. */
-export interface CachedOptions<Args extends unknown[] = never[]> extends StoreOptions {
+export interface CachedOptions<Args extends unknown[] = never[]> extends Omit<StoreOptions, 'tags'> {
   /**
    * The keys: a template, or a function of the arguments.
    *
@@ -499,6 +532,8 @@ export interface CachedOptions<Args extends unknown[] = never[]> extends StoreOp
    * data. Two functions of one name in a cache are refused.
    */
   key?: string | ((...args: Args) => Key) | undefined
+  /** The tags of results: templates as those of `key`, or a function of the arguments. */
+  tags?: Iterable<string> | ((...args: Args) => Iterable<string>) | null | undefined
 }
 
 /**
@@ -513,7 +548,10 @@ export function cached<This, Args extends unknown[], R>(
   cache: CacheService,
   options: number | CachedOptions<Args> | null | undefined,
   fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => Promise<Awaited<R>>
+): (this: This, ...args: Args) => Promise<Value<Awaited<R>>>
+
+/** The value of what a fetch gives. */
+export type Value<R> = R extends Fetched<infer T> ? T : R
 
 /** Decorates async methods: see `Cached`. */
 export interface CachedDecorator {

@@ -171,6 +171,14 @@ typedef struct sj_put_opts {
   uint32_t store_as;
   // Zero.
   uint32_t reserved;
+  // The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
+  // sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
+  // default.
+  struct sj_slice tags;
+  // Where each of them ends, counted from the start of the first. May be NULL when `tags_len` is 0.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_put_opts;
 
 // What became of a write.
@@ -262,6 +270,12 @@ typedef struct sj_fetch_opts {
   size_t held_len;
   // The caller's name for the loop or thread that would run the fetch, or 0.
   uint64_t owner;
+  // The tags of the fetched value, as in sj_put_opts.
+  struct sj_slice tags;
+  // As in sj_put_opts.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_fetch_opts;
 
 // Fetches one value: calls sj_fetch_value and returns SJ_OK; or returns SJ_ERR_NOT_FOUND (remembered for
@@ -352,6 +366,15 @@ int32_t sj_delete(const struct sj_cache *cache,
                   struct sj_receipt *receipt,
                   struct sj_error **err);
 
+// Invalidates every entry that has one of these tags, however many there are. No load that began before is stored after
+// this. Tags are given as keys are in sj_get_many_async. `receipt` and `err` may be NULL.
+int32_t sj_invalidate_tags(const struct sj_cache *cache,
+                           struct sj_slice tags,
+                           const uint64_t *ends,
+                           size_t count,
+                           struct sj_receipt *receipt,
+                           struct sj_error **err);
+
 // Empties the cache and its prefix in the shared tier. `receipt` and `err` may be NULL.
 int32_t sj_clear(const struct sj_cache *cache, struct sj_receipt *receipt, struct sj_error **err);
 
@@ -436,6 +459,16 @@ int32_t sj_delete_async(const struct sj_cache *cache,
                         const struct sj_queue *queue,
                         uint64_t token,
                         struct sj_completion *out);
+
+// Invalidates every entry that has one of these tags: SJ_OK with a receipt. No load that began before is stored after
+// this. Tags are given as keys are in sj_get_many_async.
+int32_t sj_invalidate_tags_async(const struct sj_cache *cache,
+                                 struct sj_slice tags,
+                                 const uint64_t *ends,
+                                 size_t count,
+                                 const struct sj_queue *queue,
+                                 uint64_t token,
+                                 struct sj_completion *out);
 
 // Empties the cache and its prefix in the shared tier: SJ_OK with a receipt.
 int32_t sj_clear_async(const struct sj_cache *cache,
@@ -599,7 +632,9 @@ int32_t sj_begin_many(const struct sj_cache *cache,
                       struct sj_completion *out);
 
 // The fetch of `lease` brought a value: it is stored, unless the key was written in between, and all waiters get it.
-// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin.
+// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin; tags are added to those of sj_begin. A tag that
+// is named only here may have been invalidated while the fetch ran: if nothing is known of it in this process, the value
+// is stored for 2 s and not in memory, and the next fetch knows.
 //
 // Returns SJ_OK; SJ_ERR_LEASE_EXPIRED when the lease had ended, and nothing has changed; SJ_ERR_INVALID_VALUE when
 // the value cannot be stored, and the waiters got that error too. `receipt` and `err` may be NULL.
@@ -791,9 +826,9 @@ int32_t sj_explain_async(const struct sj_cache *cache,
 #endif  // __cplusplus
 
 /// The options that NULL stands for: `sj_put_opts opts = SJ_PUT_OPTS_INIT;`
-#define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0 }
+#define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
-#define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0 }
+#define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_update_opts opts = SJ_UPDATE_OPTS_INIT;`
 #define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0 }
 

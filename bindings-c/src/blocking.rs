@@ -194,6 +194,29 @@ pub unsafe extern "C" fn sj_delete(
     }
 }
 
+/// Invalidates every entry that has one of these tags, however many there are. No load that began before is stored after
+/// this. Tags are given as keys are in sj_get_many_async. `receipt` and `err` may be NULL.
+///
+/// # Safety
+/// `cache` is live, `tags` is readable, `ends` has `count` numbers, `receipt` and `err` are NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_invalidate_tags(
+    cache: *const sj_cache,
+    tags: sj_slice,
+    ends: *const u64,
+    count: usize,
+    receipt: *mut sj_receipt,
+    err: *mut *mut sj_error,
+) -> i32 {
+    const OPERATION: &str = "invalidate_tags";
+    // SAFETY: the caller's promise, for all of it.
+    unsafe {
+        written(OPERATION, cache, receipt, err, |cache, queue, token| {
+            cache.invalidate_tags(&args::strings(OPERATION, "tags", tags, ends, count)?, queue, token)
+        })
+    }
+}
+
 /// Empties the cache and its prefix in the shared tier. `receipt` and `err` may be NULL.
 ///
 /// # Safety

@@ -116,6 +116,14 @@ pub struct sj_put_opts {
     pub store_as: u32,
     /// Zero.
     pub reserved: u32,
+    /// The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
+    /// sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
+    /// default.
+    pub tags: sj_slice,
+    /// Where each of them ends, counted from the start of the first. May be NULL when `tags_len` is 0.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
 }
 
 /// For sj_update_opts: do not write where the shared tier cannot be told of it.
@@ -158,6 +166,12 @@ pub struct sj_fetch_opts {
     pub held_len: usize,
     /// The caller's name for the loop or thread that would run the fetch, or 0.
     pub owner: u64,
+    /// The tags of the fetched value, as in sj_put_opts.
+    pub tags: sj_slice,
+    /// As in sj_put_opts.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
 }
 
 /// What became of a write.

@@ -1,6 +1,7 @@
 //! `CacheService`: the face for Rust users. It puts the tiers together and owns no policy.
 
 mod builder;
+mod fetched;
 mod many;
 mod update;
 
@@ -21,6 +22,7 @@ use crate::options::{Options, SetOptions};
 use crate::stats::Stats;
 
 pub use builder::Builder;
+pub use fetched::Fetched;
 pub use many::PartialError;
 pub use update::UpdateError;
 
@@ -111,7 +113,20 @@ impl CacheService {
         self.write(|reply| self.tiers().delete(key.as_ref(), reply)).await
     }
 
-    /// Empties the cache and its prefix in the shared tier.
+    /// Invalidates every entry that has one of these tags, however many there are. When this returns, no load that began
+    /// before is stored in any tier.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for a tag that is not 1 to 128 bytes; [`ErrorKind::Closed`], [`ErrorKind::Overloaded`] as
+    /// for [`CacheService::get`]: nothing was invalidated. A shared tier that cannot be reached is no error: the receipt is
+    /// `pending`, and the invalidation is retried until it lands.
+    pub async fn invalidate_tags(&self, tags: &[impl AsRef<str>]) -> Result<Receipt> {
+        let tags: Vec<&[u8]> = tags.iter().map(|tag| tag.as_ref().as_bytes()).collect();
+        self.write(|reply| self.tiers().invalidate_tags(&tags, reply)).await
+    }
+
+    /// Invalidates everything that is stored under the prefix, in both tiers, in one step. When this returns, no load that
+    /// began before is stored.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`].
@@ -146,6 +161,29 @@ impl CacheService {
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<T, E>>,
     {
+        self.get_or_fetch_with(key, options, || async { fetch().await.map(Fetched::new) }).await
+    }
+
+    /// As [`CacheService::get_or_fetch`]; the fetch says itself how its value is to be stored, where that is known only
+    /// then.
+    ///
+    /// # Errors
+    /// Those of [`CacheService::get_or_fetch`].
+    ///
+    /// # Cancel safety
+    /// As [`CacheService::get_or_fetch`].
+    pub async fn get_or_fetch_with<T, E, F, Fut>(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        options: impl Into<SetOptions>,
+        fetch: F,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
+    {
         let key = key.as_ref();
         let put = put_options(options.into());
         let mut bypass_cache = false;
@@ -167,7 +205,10 @@ impl CacheService {
                     };
                 }
                 Answer::Lead(lease) => return self.lead(lease, put, fetch).await,
-                Answer::Bypass => return fetch().await.map_err(|error| fetch_error(error.into())),
+                Answer::Bypass => {
+                    let fetched = fetch().await.map_err(|error| fetch_error(error.into()))?;
+                    return Ok(fetched.value);
+                }
                 answer => return Err(unexpected(&answer)),
             }
         }
@@ -189,17 +230,16 @@ impl CacheService {
         T: Serialize + DeserializeOwned,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: FnOnce() -> Fut,
-        Fut: Future<Output = std::result::Result<T, E>>,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
     {
         let fetched = HELD.scope(held_with(&[lease.id()]), async { fetch().await }).await;
         let id = lease.into_id();
         match fetched.map_err(|error| fetch_error(error.into())) {
-            Ok(value) => {
-                let encoded = self.encode("get_or_fetch", &value, SetOptions::default());
-                match encoded.and_then(|(value, _)| {
-                    let put = PutOptions { codec: put.codec, ..PutOptions::default() };
-                    self.tiers().fulfil(id, &value, &put)
-                }) {
+            Ok(fetched) => {
+                let Fetched { value, ttl, tags } = fetched;
+                let options = SetOptions { ttl, codec: put.codec, tags };
+                let encoded = self.encode("get_or_fetch", &value, options);
+                match encoded.and_then(|(value, put)| self.tiers().fulfil(id, &value, &put)) {
                     Ok(_) => Ok(value),
                     // Its time was over; the value is as good as any for its own caller.
                     Err(error) if error.kind() == ErrorKind::LeaseExpired => Ok(value),
@@ -328,7 +368,8 @@ fn started(call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<std::resu
 }
 
 fn put_options(options: SetOptions) -> PutOptions {
-    PutOptions { ttl: options.ttl, codec: options.codec }
+    let tags = options.tags.into_iter().map(String::into_bytes).collect();
+    PutOptions { ttl: options.ttl, codec: options.codec, tags }
 }
 
 /// The leases that this task holds.

@@ -20,9 +20,10 @@ mod redis;
 mod resilience;
 mod stats;
 mod sync;
+mod tags;
 mod wire;
 
-pub use cache::{Builder, CacheService, PartialError, UpdateError};
+pub use cache::{Builder, CacheService, Fetched, PartialError, UpdateError};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};
@@ -33,3 +34,4 @@ pub use memo::{Cached, CachedOptions, cached};
 pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
 pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl, UpdateOptions};
 pub use stats::{BreakerState, Stats};
+pub use tags::{DEFAULT_MAX_TAGS, MAX_TAG, MAX_TAGS};

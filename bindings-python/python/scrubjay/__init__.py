@@ -33,6 +33,7 @@ from ._errors import (
     Unavailable,
     Unsupported,
 )
+from ._fetched import Fetched
 from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
@@ -49,6 +50,7 @@ __all__ = [
     "Explanation",
     "FetchFailed",
     "FetchTimeout",
+    "Fetched",
     "HoldSeen",
     "Internal",
     "InvalidKey",

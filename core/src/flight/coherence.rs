@@ -6,6 +6,7 @@
 //! back to us. And a read remembers what had been told of its key before it was sent: where something was told
 //! meanwhile that is later than what was read, it is not stored. See `docs/coherence.md`.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -22,12 +23,18 @@ use crate::redis::{Kind, Listener, Message};
 pub(crate) struct Before {
     session: SessionId,
     heard: u64,
+    /// The count of invalidations of tags.
+    moment: u64,
 }
 
 impl Tiers {
     /// To be called before a read is sent.
     pub(super) fn before(&self, key: &[u8]) -> Before {
-        Before { session: self.session.current(self.clock.now_ms()), heard: self.heard.of(key) }
+        Before {
+            session: self.session.current(self.clock.now_ms()),
+            heard: self.heard.of(key),
+            moment: self.known.look().moment(),
+        }
     }
 
     /// Whether a record with this number, read since `before`, may be stored: no later write was told.
@@ -38,7 +45,8 @@ impl Tiers {
 
     /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.
     pub(super) fn remember_read(&self, key: &[u8], before: Before, record: &Record) {
-        if !self.is_last(key, before, record.stamp.generation()) {
+        let is_dropped = self.known.was_dropped(&record.tags, before.moment);
+        if is_dropped || !self.is_last(key, before, record.stamp.generation()) {
             return;
         }
         record.stamp.read_in(before.session);
@@ -121,10 +129,34 @@ impl Tiers {
         if self.session.is_begun() { self.clock.now_ms().saturating_sub(sent) } else { 0 }
     }
 
+    /// Tags were invalidated by this process, under this number: its message brings nothing new.
+    pub(super) fn expect_message(&self, sequence: Option<u64>) {
+        /// More than are ever on their way; what is dropped costs a few entries of memory.
+        const EXPECTED: usize = 1024;
+        let Some(sequence) = sequence.filter(|_| self.session.is_begun()) else { return };
+        let mut own = self.own_tags.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.tags_told_to.load(Ordering::SeqCst) >= sequence {
+            return;
+        }
+        if own.len() == EXPECTED {
+            own.pop_front();
+        }
+        own.push_back(sequence);
+    }
+
+    /// Whether this is the message of an invalidation of tags by this process that has been answered.
+    fn is_own(&self, sequence: u64) -> bool {
+        let mut own = self.own_tags.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tags_told_to.store(sequence, Ordering::SeqCst);
+        let at = own.iter().position(|expected| *expected == sequence);
+        at.is_some_and(|at| own.remove(at).is_some())
+    }
+
     /// Ends the session: what was read in it is not served any more, by hosts neither.
     fn end_session(&self) {
         if self.session.is_begun() {
             self.session.end();
+            self.known.believe_until(0);
             self.end_copies();
         }
     }
@@ -171,7 +203,10 @@ impl Listener for Tiers {
                 self.told_to.store(message.sequence, Ordering::Release);
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
-            Kind::Tags | Kind::Cleared => self.clear_locally(),
+            // What was invalidated here has done its work before.
+            Kind::Tags | Kind::Cleared if self.is_own(message.sequence) => {}
+            Kind::Tags => message.names().for_each(|tag| self.forget_tag(tag)),
+            Kind::Cleared => self.forget_all(),
         }
     }
 
@@ -184,10 +219,15 @@ impl Listener for Tiers {
             self.session.renew(until);
         } else {
             self.heard.forget();
+            // What was asked before may have changed unheard.
+            self.known.forget();
             self.session.begin(until);
             self.watch();
         }
-        self.told_to.store(last.first().copied().unwrap_or_default(), Ordering::Relaxed);
+        let last = |partition: usize| last.get(partition).copied().unwrap_or_default();
+        self.told_to.store(last(0), Ordering::Relaxed);
+        self.tags_told_to.store(last(1), Ordering::Relaxed);
+        self.known.believe_until(until);
         self.late.store(false, Ordering::Release);
         self.beat_sent.store(sent, Ordering::Relaxed);
     }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::judging::Vector;
 use super::record::Record;
 use crate::clock::Clock;
 use crate::envelope::{self, Entry};
 use crate::redis::Token;
 
 /// When a record was given to be stored, by the clock of its times.
+#[derive(Clone)]
 pub(super) struct When {
     clock: Clock,
     at: u64,
@@ -22,9 +24,11 @@ impl When {
     }
 }
 
-/// The bytes of a record, and how long the server keeps them.
+/// The bytes of a record, and how long the server keeps them. None at all where it has tags and no versions: a server that
+/// cannot tell when they end must not have it.
 pub(super) fn entry_of(
     record: &Record,
+    vector: &Vector,
     when: &When,
     server_now: u64,
     token: Token,
@@ -34,6 +38,9 @@ pub(super) fn entry_of(
     // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
     let now = when.clock.now_ms();
     let life = record.stale_until.saturating_sub(now).max(1);
+    if vector.clear.is_none() && !record.tags.is_empty() {
+        return (Bytes::new(), Duration::from_millis(life));
+    }
     let entry = Entry {
         codec: record.codec,
         negative: record.negative,
@@ -43,6 +50,8 @@ pub(super) fn entry_of(
         // For who asks how old it may be.
         stored_at: server_now.saturating_sub(now.saturating_sub(when.at)),
         load_ms: record.load_ms,
+        clear: vector.clear,
+        tags: vector.tags.clone(),
         payload: record.bytes.clone(),
         ..Entry::default()
     };

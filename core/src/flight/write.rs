@@ -1,4 +1,4 @@
-//! Writes: `set`, `delete`, `clear`, and those of many keys.
+//! Writes: `set`, `delete`, `clear`, and those of many keys; `tagged` has the invalidation of tags.
 //!
 //! The order is the same for all. Under the lock of the key's shard: the flight is voided, memory is changed,
 //! and the work on the shared tier is begun, so that two writes of a key reach both tiers in one order. When
@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::coherence::Before;
 use super::record::{Record, Stamp, admit, jittered, millis};
@@ -17,9 +18,10 @@ use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value, process};
+use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
 use crate::key;
 use crate::redis::Slot;
+use crate::tags::TagSet;
 use crate::wire::Kick;
 
 impl Tiers {
@@ -33,10 +35,11 @@ impl Tiers {
             return Ok(done(false));
         };
         let slot = shared.admit("set", key.len() + record.bytes.len())?;
+        let tags = record.tags.clone();
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
             self.remember(key, &record);
-            self.store_shared(shared, slot, vec![(key.to_vec(), record)], vec![ticket], sink)
+            self.store_shared(shared, slot, vec![(key.to_vec(), record)], tags, vec![ticket], sink)
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -65,9 +68,10 @@ impl Tiers {
         };
         let bytes = records.iter().map(|(key, record)| key.len() + record.bytes.len()).sum();
         let slot = shared.admit("set_many", bytes)?;
+        let tags = records.first().map(|(_, record)| record.tags.clone()).unwrap_or_default();
         let sink = reply.sink("set_many", None)?;
         let tickets = remember();
-        reply.go(self.store_shared(shared, slot, records, tickets, sink));
+        reply.go(self.store_shared(shared, slot, records, tags, tickets, sink));
         Ok(Step::Pending)
     }
 
@@ -109,13 +113,27 @@ impl Tiers {
     pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
         self.check_open("clear")?;
         self.counters.invalidations.add(1);
-        self.clear_locally();
-        if self.shared.is_none() {
+        let Some(shared) = &self.shared else {
+            self.forget_all();
             return Ok(done(false));
-        }
+        };
         let sink = reply.sink("clear", None)?;
-        process().runtime().spawn(self.handle().clear_behind(sink));
+        self.forget_all();
+        let me = self.handle();
+        let kick = shared.clear(move |sequence| {
+            // A read or load that began in between may have brought old values back.
+            me.clear_locally();
+            me.expect_message(sequence);
+            drop(sink.finish(Answer::Done(receipt_of(sequence))));
+        });
+        reply.go(kick);
         Ok(Step::Pending)
+    }
+
+    /// Everything was invalidated: memory lets go of all it has, and what is being loaded is not stored.
+    pub fn forget_all(&self) {
+        self.known.drop_all();
+        self.clear_locally();
     }
 
     pub(super) fn drop_locally(&self, key: &[u8]) {
@@ -135,6 +153,7 @@ impl Tiers {
         shared: &Shared,
         slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
+        tags: TagSet,
         tickets: Vec<u64>,
         sink: Arc<dyn Sink>,
     ) -> Kick {
@@ -151,9 +170,13 @@ impl Tiers {
             })
             .collect();
         let written = Arc::new(written);
-        let (table, unchanged) = (self.table.clone(), written.clone());
-        let is_last = move || unchanged.iter().all(|written| table.ticket(&written.key) == written.ticket);
-        shared.store(slot, records, &self.clock, is_last, move |stored| {
+        let (table, named) = (self.table.clone(), written.clone());
+        let if_last = move |index: usize, work: &mut dyn FnMut()| {
+            if let Some(written) = named.get(index) {
+                table.store(&written.key, written.ticket, work);
+            }
+        };
+        shared.store(slot, records, tags, &self.clock, Arc::new(if_last), move |stored| {
             match (&stored, &me.shared) {
                 (Ok(sequences), _) => written.iter().zip(sequences).for_each(|(written, sequence)| {
                     me.table.store(&written.key, written.ticket, || {
@@ -170,23 +193,16 @@ impl Tiers {
         })
     }
 
-    async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {
-        let Some(shared) = &self.shared else { return };
-        let pending = shared.clear().await;
-        self.clear_locally();
-        drop(sink.finish(Answer::Done(receipt(pending))));
-    }
-
     /// A record of `value` with the life that the options say, from now on.
     fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
         let ttl = o.ttl.resolve(operation, self.options.ttl)?;
         check_codec(operation, o.codec)?;
         let stored = admit(&self.options, operation, value, o.codec)?;
-        Ok(self.lived(stored, ttl, 0))
+        Ok(self.lived(stored, ttl, 0, self.tags_of(operation, o)?))
     }
 
     /// A record that lives for `ttl` from now on.
-    pub(super) fn lived(&self, stored: Value, ttl: std::time::Duration, load_ms: u32) -> Record {
+    pub(super) fn lived(&self, stored: Value, ttl: Duration, load_ms: u32, tags: TagSet) -> Record {
         let now = self.clock.now_ms();
         let expires = now + millis(jittered(ttl, self.options.jitter));
         let fresh_until = match self.shared {
@@ -204,13 +220,14 @@ impl Tiers {
             load_ms,
             origin: None,
             stored: now,
+            tags,
         }
     }
 
     /// A remembered "not found".
-    pub(super) fn negative(&self) -> Record {
+    pub(super) fn negative(&self, tags: TagSet) -> Record {
         let nothing = Value { codec: Codec::Raw, bytes: bytes::Bytes::new() };
-        let record = self.lived(nothing, self.options.negative_ttl, 0);
+        let record = self.lived(nothing, self.options.negative_ttl, 0, tags);
         Record { negative: true, stale_until: record.expires, ..record }
     }
 }

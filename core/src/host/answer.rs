@@ -30,6 +30,8 @@ pub struct PutOptions {
     pub ttl: Ttl,
     /// The codec to store it in, if it is not the cache's own.
     pub codec: Option<Codec>,
+    /// The tags of the entry, each 1 to 128 bytes of UTF-8. With a fulfil: more tags than its `begin` said.
+    pub tags: Vec<Vec<u8>>,
 }
 
 /// How a `get_or_fetch` is to be answered.
@@ -165,7 +167,8 @@ pub struct Completion {
 #[derive(Clone, Debug)]
 pub struct FetchFailure {
     /// [`ErrorKind::FetchFailed`], [`ErrorKind::NotFound`] (remembered for `negative_ttl`), or
-    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded.
+    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded, [`ErrorKind::InvalidOption`] when what it
+    /// says of its storing is wrong.
     pub kind: ErrorKind,
     /// The message, for callers that cannot be given the error object.
     pub message: String,

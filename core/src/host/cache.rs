@@ -99,6 +99,11 @@ impl Cache {
         self.tiers().clear(&QueueReply { queue, token })
     }
 
+    /// Invalidates every entry that has one of these tags: `Done`.
+    pub fn invalidate_tags(&self, tags: &[impl AsRef<[u8]>], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().invalidate_tags(tags, &QueueReply { queue, token })
+    }
+
     /// Reads many keys: `Many` of `Hit` and `Miss`.
     pub fn get_many(&self, keys: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
         self.tiers().get_many(keys, &QueueReply { queue, token })
@@ -160,7 +165,7 @@ impl Cache {
     }
 
     /// The fetch of `lease` brought `value`: it is stored, unless the key was written in between, and all
-    /// waiters get it. A default ttl is that of the `begin`.
+    /// waiters get it. A default ttl is that of the `begin`; tags are added to those of the `begin`.
     ///
     /// # Errors
     /// `LeaseExpired` when the lease has ended: nothing has changed. `InvalidValue` and `InvalidOption`: the

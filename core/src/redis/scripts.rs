@@ -17,12 +17,20 @@ pub(super) enum Script {
     Beat,
     Revalidate,
     Intent,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    /// None: the versions of tags are read as they are, in the company of scripts.
+    Look,
 }
 
-use Script::{Acquire, Beat, Extend, Fill, Intent, Invalidate, Put, Release, Revalidate};
+use Script::{
+    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 9] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent];
+pub(super) const ALL: [Script; 12] =
+    [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent, Tags, InvalidateTags, Sweep];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -37,6 +45,10 @@ impl Script {
             Beat => include_str!("scripts/beat.lua"),
             Revalidate => include_str!("scripts/revalidate.lua"),
             Intent => include_str!("scripts/intent.lua"),
+            Tags => include_str!("scripts/tags.lua"),
+            InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
+            Sweep => include_str!("scripts/sweep.lua"),
+            Look => "",
         }
     }
 }
@@ -75,6 +87,9 @@ pub(super) struct Call {
 impl Call {
     /// Adds it: by the name that the server knows it by, or with its whole text.
     pub fn encode(&self, names: Option<&Names>, to: &mut Outbound) {
+        if self.script == Look {
+            return self.look(to);
+        }
         to.begin(3 + self.keys.len() + self.arguments.len());
         match names {
             Some(Names(names)) => {
@@ -95,6 +110,8 @@ impl Call {
     /// command whose reply no script gives.
     pub fn encode_plainly(&self, to: &mut Outbound) {
         match self.script {
+            // What must not be stored here: then what stands there must go.
+            Put if self.arguments[0].is_empty() => to.command(&[b"UNLINK", &self.keys[0]]),
             Put => {
                 to.begin(5);
                 to.part(b"SET");
@@ -116,9 +133,27 @@ impl Call {
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
+            // Gone is not what any entry carries.
+            InvalidateTags => {
+                to.begin(self.keys.len());
+                to.part(b"UNLINK");
+                self.keys[1..].iter().for_each(|key| to.part(key));
+            }
+            Tags | Look => self.look(to),
+            Sweep => {
+                to.begin(1 + self.keys.len());
+                to.part(b"UNLINK");
+                self.keys.iter().for_each(|key| to.part(key));
+            }
             Revalidate => to.command(&[b"GET", &self.keys[0]]),
             Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
         }
+    }
+
+    fn look(&self, to: &mut Outbound) {
+        to.begin(1 + self.keys.len());
+        to.part(b"MGET");
+        self.keys.iter().for_each(|key| to.part(key));
     }
 }
 
@@ -181,6 +216,23 @@ pub(crate) enum Revalidated {
     Same,
     /// Another one, or none.
     Found(Option<Bytes>),
+}
+
+/// The versions in a reply to [`Script::Tags`] or [`Script::Look`] of so many tags; none where there is none.
+pub(super) fn versions(reply: Reply, count: usize) -> Result<Vec<Option<u64>>, Trouble> {
+    let parts = match reply {
+        Reply::List(parts) => parts,
+        other => return Err((&other).into()),
+    };
+    let versions: Vec<Option<u64>> = parts
+        .into_iter()
+        .map(|part| match part {
+            Reply::Value(bytes) => Ok(bytes.as_ref().try_into().ok().map(u64::from_le_bytes)),
+            Reply::Nothing | Reply::TooLarge => Ok(None),
+            other => Err(Trouble::from(&other)),
+        })
+        .collect::<Result<_, _>>()?;
+    if versions.len() == count { Ok(versions) } else { Err(Trouble::Unexpected) }
 }
 
 /// Whether the holder of a lease still had it.

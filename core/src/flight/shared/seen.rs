@@ -23,7 +23,7 @@ impl Shared {
             return There::Pending;
         }
         let (found, now) = match read {
-            Ok(Read { found: Asked::Found(Some(found)), server_now }) => (found, server_now),
+            Ok(Read { found: Asked::Found(Some(found)), server_now, .. }) => (found, server_now),
             Ok(_) => return There::Absent,
             Err(_) => return There::Unreachable,
         };

@@ -33,6 +33,7 @@ func init() {
 		"set":               (*runner).set,
 		"delete":            (*runner).delete,
 		"clear":             (*runner).clear,
+		"invalidate_tags":   (*runner).invalidateTags,
 		"get_many":          (*runner).getMany,
 		"set_many":          (*runner).setMany,
 		"delete_many":       (*runner).deleteMany,
@@ -215,8 +216,12 @@ func ttlOf(s step) time.Duration {
 }
 
 func optionsOf(s step) []scrubjay.SetOption {
-	if s.Codec == "" {
-		return nil
+	var opts []scrubjay.SetOption
+	if s.Codec != "" {
+		opts = append(opts, scrubjay.WithCodec(scrubjay.Codec(s.Codec)))
 	}
-	return []scrubjay.SetOption{scrubjay.WithCodec(scrubjay.Codec(s.Codec))}
+	if s.Tags != nil {
+		opts = append(opts, scrubjay.WithTags(s.Tags...))
+	}
+	return opts
 }

@@ -1,4 +1,4 @@
-import { NotFound } from './scrubjay.mjs'
+import { NotFound, fetched } from './scrubjay.mjs'
 import { OriginError, checkFields, expectError, expectValue, outcome, poll } from './runner.mjs'
 import { build, show } from './values.mjs'
 
@@ -12,7 +12,7 @@ const LEADER_PATIENCE = 20_000
 function describe(runner, cache, step) {
   const spec = step.fetch
   if (spec === undefined) throw new Error('there is no fetch')
-  checkFields(spec, ['value', 'error', 'not_found', 'during', 'recursive'], 'a fetch')
+  checkFields(spec, ['value', 'error', 'not_found', 'during', 'recursive', 'tags', 'ttl'], 'a fetch')
   if (spec.value === undefined && spec.error === undefined && !spec.not_found && spec.recursive === undefined) {
     throw new Error('the fetch has no result')
   }
@@ -31,15 +31,20 @@ function describe(runner, cache, step) {
       }
       if (spec.recursive !== undefined) return cache.getOrFetch(build(spec.recursive), ...fetchOptions(step, described.fetch))
       if (failure !== undefined) throw failure
-      return value
+      return spec.tags === undefined && spec.ttl === undefined ? value : fetched(value, bringing(spec))
     },
   }
   return described
 }
 
+/** What a fetch says of the storing of its value. */
+export function bringing(spec) {
+  return { ttl: spec.ttl === undefined ? undefined : build(spec.ttl), tags: spec.tags }
+}
+
 function fetchOptions(step, fetch, options = {}) {
   const ttl = step.ttl === undefined ? undefined : build(step.ttl)
-  return [ttl, fetch, { codec: step.codec, ...options }]
+  return [ttl, fetch, { codec: step.codec, tags: step.tags, ...options }]
 }
 
 function expectFetches(step, described) {

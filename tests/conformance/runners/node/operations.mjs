@@ -1,5 +1,5 @@
-import { NotFound, PartialError } from './scrubjay.mjs'
-import { concurrent, getOrFetch, update } from './fetch.mjs'
+import { NotFound, PartialError, fetched } from './scrubjay.mjs'
+import { bringing, concurrent, getOrFetch, update } from './fetch.mjs'
 import { OriginError, expectError, expectValue, outcome } from './runner.mjs'
 import { build, keyName, same, show } from './values.mjs'
 
@@ -52,11 +52,13 @@ async function getOrFetchMany(runner, cache, step) {
     if (step.fetch.error !== undefined) throw new OriginError(step.fetch.error)
     if (step.fetch.not_found) throw new NotFound()
     await runner.steps(step.fetch.during ?? [])
-    return new Map(build(step.fetch.values ?? []))
+    const values = build(step.fetch.values ?? [])
+    if (step.fetch.tags === undefined && step.fetch.ttl === undefined) return new Map(values)
+    return new Map(values.map(([key, value]) => [key, fetched(value, bringing(step.fetch))]))
   }
   let values
   try {
-    values = await cache.getOrFetchMany(step.keys.map(build), step.ttl && build(step.ttl), fetch, { codec: step.codec })
+    values = await cache.getOrFetchMany(step.keys.map(build), step.ttl && build(step.ttl), fetch, { codec: step.codec, tags: step.tags })
     if (step.expect_failed !== undefined) throw new Error('a partial failure was expected, nothing went wrong')
     if (step.expect_error !== undefined) throw new Error(`${step.expect_error} was expected, nothing went wrong`)
   } catch (error) {
@@ -91,7 +93,7 @@ function expectEntries(step, actual) {
   if (!equal) throw new Error(`expected ${show([...expected])}, got ${show([...found])}`)
 }
 
-const storing = (step) => ({ ttl: step.ttl === undefined ? undefined : build(step.ttl), codec: step.codec })
+const storing = (step) => ({ ttl: step.ttl === undefined ? undefined : build(step.ttl), codec: step.codec, tags: step.tags })
 
 /** What each operation does. */
 export const operations = {
@@ -99,6 +101,7 @@ export const operations = {
   set: write((cache, step) => cache.set(build(step.key), build(step.value), storing(step))),
   delete: write((cache, step) => cache.delete(build(step.key))),
   clear: write((cache) => cache.clear()),
+  invalidate_tags: write((cache, step) => cache.invalidateTags(step.tags)),
   close: write((cache) => cache.close()),
   get_many: getMany,
   set_many: write((cache, step) => cache.setMany(build(step.entries), storing(step))),

@@ -14,11 +14,11 @@ from values import Failed, build, build_entries, same, show
 from worlds import World
 
 _FIELDS = {
-    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "fetch", "count",
+    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "tags", "fetch", "count",
     "leader", "step", "within", "expect", "expect_miss", "expect_error", "expect_names", "expect_pending",
     "expect_fetches", "expect_missing", "expect_failed",
 }  # fmt: skip
-_FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive"}
+_FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive", "tags", "ttl"}
 
 _MISS = object()
 
@@ -53,7 +53,7 @@ class Step:
 
     def put(self) -> dict[str, Any]:
         """How a value is to be stored."""
-        return {"ttl": build(self.get("ttl")), "codec": self.get("codec")}
+        return {"ttl": build(self.get("ttl")), "codec": self.get("codec"), "tags": self.get("tags")}
 
 
 class Runner:
@@ -69,6 +69,7 @@ class Runner:
             "set": self._set,
             "delete": self._delete,
             "clear": self._clear,
+            "invalidate_tags": self._invalidate_tags,
             "close": self._close,
             "get_many": self._get_many,
             "set_many": self._set_many,
@@ -214,6 +215,9 @@ class Runner:
 
     async def _clear(self, cache: CacheService, step: Step) -> None:
         await self._write(step, cache, "clear")
+
+    async def _invalidate_tags(self, cache: CacheService, step: Step) -> None:
+        await self._write(step, cache, "invalidate_tags", step.value("tags"))
 
     async def _close(self, cache: CacheService, step: Step) -> None:
         await self._write(step, cache, "close")

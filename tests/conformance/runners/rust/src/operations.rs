@@ -20,6 +20,7 @@ pub async fn run(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
         }
         "delete" => expect::receipt(step, cache.delete(&key(step)?).await),
         "clear" => expect::receipt(step, cache.clear().await),
+        "invalidate_tags" => expect::receipt(step, cache.invalidate_tags(&step.tags).await),
         "close" => expect::receipt(step, cache.close().await),
         "get_many" => get_many(cache, step).await,
         "set_many" => {
