@@ -62,7 +62,7 @@ pub enum Reason {
     Damaged,
     /// What is stored is of a release that this one does not know.
     Foreign,
-    /// The shared tier could not be asked, and memory has nothing.
+    /// The shared tier could not be asked, and memory has nothing, or nothing that it may answer with.
     Unreachable,
 }
 

@@ -140,3 +140,18 @@ async fn a_server_that_is_away_is_part_of_the_answer() {
     proxy.forward();
     eventually("it lands", async || explain(&cache, "k").await.reason == Reason::Absent).await;
 }
+
+#[tokio::test]
+async fn memory_that_may_not_answer_is_told_from_memory_that_may() {
+    let server = Server::start();
+    let cache = builder(&server.url(), "shop")
+        .stale_for(Duration::from_secs(100))
+        .max_staleness(Duration::ZERO)
+        .build()
+        .unwrap();
+    cache.set("k", "v", 60).await.unwrap();
+    assert_eq!(explain(&cache, "k").await.tier.as_deref(), Some("l2"));
+    let () = server.command(&[b"DEL", entry_name("shop", "k").as_bytes()]);
+    let seen = explain(&cache, "k").await;
+    assert_eq!((seen.tier, seen.reason, seen.stale), (None, Reason::Absent, true), "kept for when a fetch fails");
+}

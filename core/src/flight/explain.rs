@@ -68,11 +68,13 @@ impl Tiers {
 fn add(seen: &mut Explanation, there: There) {
     let answered_here = seen.tier.is_some();
     let not_here = seen.reason == Reason::Absent;
+    // What memory has is within its ttl, but too old to be answered with while the shared tier may know better.
+    let unsure = not_here || !answered_here && seen.ttl.is_some_and(|ttl| ttl > 0.0);
     seen.reachable = !matches!(there, There::Unreachable);
     let (entry, now) = match there {
         There::Entry(entry, now) => (entry, now),
-        There::Absent => return,
-        There::Unreachable => return instead(seen, not_here, Reason::Unreachable),
+        There::Absent => return instead(seen, unsure, Reason::Absent),
+        There::Unreachable => return instead(seen, unsure, Reason::Unreachable),
         There::Pending => return instead(seen, !answered_here, Reason::Pending),
         There::Damaged => return instead(seen, !answered_here, Reason::Damaged),
         There::Foreign => return instead(seen, !answered_here, Reason::Foreign),
