@@ -6,8 +6,9 @@
 //! back to us. And a read remembers what had been told of its key before it was sent: where something was told
 //! meanwhile that is later than what was read, it is not stored. See `docs/coherence.md`.
 
-use std::sync::PoisonError;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::record::Record;
@@ -16,6 +17,7 @@ use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::ConsistencyToken;
 use crate::key;
+use crate::memory::MemoryCache;
 use crate::redis::{Kind, Listener, Message};
 
 /// What was known of a key before it was read in the shared tier.
@@ -130,11 +132,13 @@ impl Tiers {
     }
 
     /// Tags were invalidated by this process, under this number: its message brings nothing new.
-    pub(super) fn expect_message(&self, sequence: Option<u64>) {
+    /// `forget` is what is to be done before it comes.
+    pub(super) fn expect_message(&self, sequence: Option<u64>, forget: impl FnOnce()) {
         /// More than are ever on their way; what is dropped costs a few entries of memory.
         const EXPECTED: usize = 1024;
+        let mut own = self.own_tags();
+        forget();
         let Some(sequence) = sequence.filter(|_| self.session.is_begun()) else { return };
-        let mut own = self.own_tags.lock().unwrap_or_else(PoisonError::into_inner);
         if self.tags_told_to.load(Ordering::SeqCst) >= sequence {
             return;
         }
@@ -144,12 +148,9 @@ impl Tiers {
         own.push_back(sequence);
     }
 
-    /// Whether this is the message of an invalidation of tags by this process that has been answered.
-    fn is_own(&self, sequence: u64) -> bool {
-        let mut own = self.own_tags.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tags_told_to.store(sequence, Ordering::SeqCst);
-        let at = own.iter().position(|expected| *expected == sequence);
-        at.is_some_and(|at| own.remove(at).is_some())
+    /// Numbers of our own invalidations of tags whose messages have not come. Its lock goes before those of flights.
+    fn own_tags(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.own_tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the session: what was read in it is not served any more, by hosts neither.
@@ -203,10 +204,21 @@ impl Listener for Tiers {
                 self.told_to.store(message.sequence, Ordering::Release);
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
-            // What was invalidated here has done its work before.
-            Kind::Tags | Kind::Cleared if self.is_own(message.sequence) => {}
-            Kind::Tags => message.names().for_each(|tag| self.forget_tag(tag)),
-            Kind::Cleared => self.forget_all(),
+            Kind::Tags | Kind::Cleared => {
+                // Held all the time: an answer to that very invalidation waits until its message has done its work.
+                let mut own = self.own_tags();
+                self.tags_told_to.store(message.sequence, Ordering::SeqCst);
+                let at = own.iter().position(|expected| *expected == message.sequence);
+                match at {
+                    // What was invalidated here has done its work before.
+                    Some(at) => drop(own.remove(at)),
+                    None if message.kind == Kind::Tags => message.names().for_each(|tag| self.forget_tag(tag)),
+                    None => {
+                        self.known.drop_all();
+                        self.table.void_all(|| self.memory.iter().for_each(MemoryCache::clear));
+                    }
+                }
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use super::tagged::TAGS_OUTLIVE;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::key::Layout;
-use crate::redis::{Leaving, Seen, Slot, Tier, Token};
+use crate::redis::{Landed, Leaving, Seen, Slot, Tier, Token};
 use crate::sync::{Arc, Mutex, lock};
 use crate::tags::{Known, Looked, Tag, TagSet};
 use crate::wire::Kick;
@@ -57,7 +57,7 @@ impl Shared {
                     true => vec![entry(leaving.server_now, Token::default(), &Vector::default())],
                     false => Vec::new(),
                 };
-                let done = move |stored: Result<(Vec<u64>, Looked)>| {
+                let done = move |stored: Result<(Vec<Landed>, Looked)>| {
                     done(stored.map(|(_, looked)| (Some(0), looked)));
                 };
                 self.tier.put_many(slot, entries, Seen::default(), || false, done)
@@ -65,7 +65,7 @@ impl Shared {
         }
     }
 
-    /// Writes records with these tags in one round trip: `done` gets the number of each write. Where a version that
+    /// Writes records with these tags in one round trip: `done` gets what came of each. Where a version that
     /// they carry was not that of the server, they are sent once more. A server that does not know our scripts any more
     /// gets them if nothing was written since, says `if_last`.
     pub fn store(
@@ -75,7 +75,7 @@ impl Shared {
         tags: TagSet,
         clock: &Clock,
         if_last: IfLast,
-        done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
+        done: impl FnOnce(Result<Vec<Landed>>) + Send + 'static,
     ) -> Kick {
         let life = records.iter().map(|(_, record)| record.stale_until).max().unwrap_or_default();
         let life = Duration::from_millis(life.saturating_sub(clock.now_ms())) + TAGS_OUTLIVE;
@@ -90,7 +90,7 @@ impl Shared {
             if_last,
         });
         let counters = self.counters.clone();
-        let done = move |stored: Result<Vec<u64>>| {
+        let done = move |stored: Result<Vec<Landed>>| {
             if stored.is_err() {
                 counters.l2_errors.add(1);
             }
@@ -98,8 +98,8 @@ impl Shared {
         };
         let (again, all) = (writing.clone(), 0..writing.records.len());
         writing.send(slot, all, None, move |stored, vector| match stored {
-            Ok((sequences, looked)) if vector.is_outdated(&looked) => again.see_again(sequences, looked, done),
-            stored => done(stored.map(|(sequences, _)| sequences)),
+            Ok((landed, looked)) if vector.is_outdated(&looked) => again.see_again(landed, looked, done),
+            stored => done(stored.map(|(landed, _)| landed)),
         })
     }
 }
@@ -135,7 +135,7 @@ impl Writing {
         slot: Slot,
         which: Range<usize>,
         vector: Option<Vector>,
-        done: impl FnOnce(Result<(Vec<u64>, Looked)>, Vector) + Send + 'static,
+        done: impl FnOnce(Result<(Vec<Landed>, Looked)>, Vector) + Send + 'static,
     ) -> Kick {
         let carried: Arc<OnceLock<Vector>> = Arc::default();
         let (this, carries, last) = (self.clone(), carried.clone(), which.clone());
@@ -168,11 +168,11 @@ impl Writing {
     /// The records were dead when they arrived: they are sent once more. First tags that the server has lost get versions.
     fn see_again(
         self: Arc<Self>,
-        sequences: Vec<u64>,
+        landed: Vec<Landed>,
         looked: Looked,
-        done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
+        done: impl FnOnce(Result<Vec<Landed>>) + Send + 'static,
     ) {
-        let all = All { sequences: Mutex::new(sequences), failed: Mutex::new(None), done: Mutex::new(Some(done)) };
+        let all = All { landed: Mutex::new(landed), failed: Mutex::new(None), done: Mutex::new(Some(done)) };
         if looked.versions.iter().all(|(_, version)| version.is_some()) {
             return self.send_again(&looked, &Arc::new(all));
         }
@@ -189,7 +189,7 @@ impl Writing {
 
     /// Sends each record under the lock of its key, so that no later write is overtaken. Where there is too much to do they
     /// stay dead, as if they had been evicted at once.
-    fn send_again<F: FnOnce(Result<Vec<u64>>) + Send + 'static>(
+    fn send_again<F: FnOnce(Result<Vec<Landed>>) + Send + 'static>(
         self: &Arc<Self>,
         looked: &Looked,
         all: &Arc<All<F>>,
@@ -210,18 +210,18 @@ impl Writing {
 }
 
 /// Writes on their way, and what is done when the last one has come.
-struct All<F: FnOnce(Result<Vec<u64>>)> {
-    sequences: Mutex<Vec<u64>>,
+struct All<F: FnOnce(Result<Vec<Landed>>)> {
+    landed: Mutex<Vec<Landed>>,
     failed: Mutex<Option<Error>>,
     done: Mutex<Option<F>>,
 }
 
-impl<F: FnOnce(Result<Vec<u64>>)> All<F> {
-    fn came(&self, index: usize, stored: Result<(Vec<u64>, Looked)>) {
+impl<F: FnOnce(Result<Vec<Landed>>)> All<F> {
+    fn came(&self, index: usize, stored: Result<(Vec<Landed>, Looked)>) {
         match stored {
-            Ok((sequence, _)) => {
-                let mut sequences = lock(&self.sequences);
-                if let (Some(old), Some(new)) = (sequences.get_mut(index), sequence.first()) {
+            Ok((again, _)) => {
+                let mut landed = lock(&self.landed);
+                if let (Some(old), Some(new)) = (landed.get_mut(index), again.first()) {
                     *old = *new;
                 }
             }
@@ -230,12 +230,12 @@ impl<F: FnOnce(Result<Vec<u64>>)> All<F> {
     }
 }
 
-impl<F: FnOnce(Result<Vec<u64>>)> Drop for All<F> {
+impl<F: FnOnce(Result<Vec<Landed>>)> Drop for All<F> {
     fn drop(&mut self) {
         let failed = lock(&self.failed).take();
         let done = lock(&self.done).take();
         if let Some(done) = done {
-            done(failed.map_or_else(|| Ok(std::mem::take(&mut *lock(&self.sequences))), Err));
+            done(failed.map_or_else(|| Ok(std::mem::take(&mut *lock(&self.landed))), Err));
         }
     }
 }

@@ -34,8 +34,7 @@ impl Tiers {
         let named: Vec<Tag> = set.iter().cloned().collect();
         let kick = shared.invalidate_tags(slot, named, move |sequence| {
             // What was read meanwhile may have been that of before.
-            me.forget_tags(&set);
-            me.expect_message(sequence);
+            me.expect_message(sequence, || me.forget_tags(&set));
             drop(sink.finish(Answer::Done(receipt_of(sequence))));
         });
         reply.go(kick);

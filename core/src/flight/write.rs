@@ -122,8 +122,7 @@ impl Tiers {
         let me = self.handle();
         let kick = shared.clear(move |sequence| {
             // A read or load that began in between may have brought old values back.
-            me.clear_locally();
-            me.expect_message(sequence);
+            me.expect_message(sequence, || me.clear_locally());
             drop(sink.finish(Answer::Done(receipt_of(sequence))));
         });
         reply.go(kick);
@@ -178,9 +177,13 @@ impl Tiers {
         };
         shared.store(slot, records, tags, &self.clock, Arc::new(if_last), move |stored| {
             match (&stored, &me.shared) {
-                (Ok(sequences), _) => written.iter().zip(sequences).for_each(|(written, sequence)| {
-                    me.table.store(&written.key, written.ticket, || {
-                        me.acknowledge(&written.key, written.before, *sequence, written.fresh_until);
+                (Ok(landed), _) => written.iter().zip(landed).for_each(|(written, landed)| {
+                    me.table.store(&written.key, written.ticket, || match landed.held {
+                        false => {
+                            me.acknowledge(&written.key, written.before, landed.sequence, written.fresh_until);
+                        }
+                        // A writer is at work: nobody knows which of the two values is the newer one.
+                        true => me.forget(&written.key),
                     });
                 }),
                 (Err(_), Some(shared)) => {
@@ -188,7 +191,8 @@ impl Tiers {
                 }
                 (Err(_), None) => {}
             }
-            let last = stored.ok().map(|sequences| sequences.into_iter().max().unwrap_or_default());
+            let last =
+                stored.ok().map(|landed| landed.iter().map(|landed| landed.sequence).max().unwrap_or_default());
             drop(sink.finish(Answer::Done(receipt_of(last))));
         })
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::admission::Slot;
 use super::link::Turn;
-use super::scripts::{self, Acquired, Call, Revalidated, Script};
+use super::scripts::{self, Acquired, Call, Landed, Revalidated, Script};
 use super::tags::TagSpace;
 use super::tier::{Read, Tier, Write};
 use super::trouble::Trouble;
@@ -270,7 +270,7 @@ impl Tier {
         self.run("get_or_fetch", slot, prepare, || true, drop)
     }
 
-    /// Stores entries, in one round trip, and gets the numbers of these writes. `entries` makes them from the server's
+    /// Stores entries, in one round trip, and gets what came of each. `entries` makes them from the server's
     /// time now or a little earlier, in ms since 1970, at the moment in which they leave: writes are stored in the order
     /// of the calls. It is told whether that is later than this call; if not, it is called while the caller holds whatever
     /// it holds. Where the server has to be told the scripts first, `is_last` says whether they are still what is
@@ -289,7 +289,7 @@ impl Tier {
         entries: impl FnOnce(Leaving) -> Vec<Write> + Send + 'static,
         tags: Seen,
         is_last: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<(Vec<u64>, Looked), Error>) + Send + 'static,
+        done: impl FnOnce(Result<(Vec<Landed>, Looked), Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let beside = Beside::writing(tier, tags);
@@ -312,9 +312,9 @@ impl Tier {
             let calls = beside.with(entries.into_iter().map(call).collect());
             let finish = move |mut replies: Vec<Reply>| {
                 let looked = beside.take(&mut replies);
-                let sequences = replies.iter().map(scripts::sequence).collect::<Result<_, _>>()?;
+                let landed = replies.iter().map(scripts::landed).collect::<Result<_, _>>()?;
                 cover.settle();
-                Ok((sequences, looked))
+                Ok((landed, looked))
             };
             (calls, finish)
         };

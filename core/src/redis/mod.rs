@@ -45,6 +45,6 @@ pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Placed};
 pub(crate) use push::{Kind, Listener, Message};
-pub(crate) use scripts::{Acquired, Revalidated};
+pub(crate) use scripts::{Acquired, Landed, Revalidated};
 pub(crate) use tags::{Invalidated, TagSpace};
 pub(crate) use tier::{Read, Settings, Tier};

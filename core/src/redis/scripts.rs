@@ -262,6 +262,20 @@ pub(super) fn sequence(reply: &Reply) -> Result<u64, Trouble> {
     }
 }
 
+/// What came of a write of a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Landed {
+    /// Its number in its sequence; 0 from a server without scripts.
+    pub sequence: u64,
+    /// A writer holds the key: nothing was stored.
+    pub held: bool,
+}
+
+/// What a reply to [`Script::Put`] says.
+pub(super) fn landed(reply: &Reply) -> Result<Landed, Trouble> {
+    Ok(Landed { sequence: sequence(reply)?, held: matches!(reply, Reply::Number(number) if *number < 0) })
+}
+
 /// Checks that every reply is the number of a write.
 pub(super) fn all_counted(replies: &Replies) -> Result<(), Trouble> {
     replies.iter().try_for_each(|reply| sequence(reply).map(drop))

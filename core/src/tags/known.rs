@@ -253,9 +253,15 @@ impl Known {
         *clear = Clear { known: Some(known), dropped: moment, since: clear.since };
     }
 
-    /// Whether one of these was invalidated after `moment`.
+    /// Whether everything, or one of these, was invalidated after `moment`.
     pub fn was_dropped(&self, tags: &TagSet, moment: u64) -> bool {
-        if tags.is_empty() || self.moment.load(Ordering::SeqCst) == moment {
+        if self.moment.load(Ordering::SeqCst) == moment {
+            return false;
+        }
+        if lock(&self.clear).dropped > moment {
+            return true;
+        }
+        if tags.is_empty() {
             return false;
         }
         let known = lock(&self.tags);
