@@ -30,7 +30,7 @@ pub(crate) use seen::There;
 
 /// From one beat to the next is a third of `max_staleness`, within these.
 const SHORTEST_BEAT: Duration = Duration::from_millis(5);
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
+const LONGEST_BEAT: Duration = Duration::from_secs(30);
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -107,7 +107,11 @@ impl Shared {
             entry_pattern: layout.entry_pattern(),
             sequence: layout.sequence(),
             channel: on(layout.channel(), address.database()),
-            beat: (options.max_staleness / 3).clamp(SHORTEST_BEAT, LONGEST_BEAT),
+            // Where memory is never believed, the connection only wakes those that wait.
+            beat: match options.max_staleness.is_zero() {
+                true => LONGEST_BEAT,
+                false => (options.max_staleness / 3).clamp(SHORTEST_BEAT, LONGEST_BEAT),
+            },
             before_key: layout.before_key(),
             tags: TagSpace {
                 before: layout.tags(),
