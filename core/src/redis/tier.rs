@@ -226,9 +226,8 @@ impl Tier {
                 let sequence = this.swept.load(Ordering::Acquire);
                 if let Ok(connection) = this.link.up(this.budget()).await {
                     let version = Some(version_of(sequence));
-                    let go_on = || {
-                        !this.closed.load(Ordering::Acquire) && this.swept.load(Ordering::Acquire) == sequence
-                    };
+                    let go_on =
+                        || !this.closed.load(Ordering::Acquire) && this.swept.load(Ordering::Acquire) == sequence;
                     // Nothing depends on it.
                     let _ = this.sweep(&connection, PATIENCE, version, go_on).await;
                 }
