@@ -568,6 +568,13 @@ int32_t sj_fetch_value(struct sj_fetch *fetch, struct sj_slice value, uint32_t c
 // What the fetch brings for `missing[index]`: copied. `codec` is SJ_JSON or SJ_RAW.
 int32_t sj_fetch_value_at(struct sj_fetch *fetch, size_t index, struct sj_slice value, uint32_t codec);
 
+// As sj_fetch_value_at, with how the value is to be stored, where only the value tells: a ttl stands for that of the
+// call, tags are added to its own, and `codec` in `opts` says what the bytes are. See sj_fulfil.
+int32_t sj_fetch_value_as(struct sj_fetch *fetch,
+                          size_t index,
+                          struct sj_slice value,
+                          const struct sj_put_opts *opts);
+
 // What went wrong, for the callers: copied.
 int32_t sj_fetch_message(struct sj_fetch *fetch, struct sj_slice message);
 

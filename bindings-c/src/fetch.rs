@@ -106,7 +106,14 @@ unsafe fn bring(
         *place = Some((value, put));
         Ok(())
     });
-    put.map_or_else(|error| crate::error::status(error.kind()), |()| SJ_OK)
+    put.map_or_else(
+        |error| {
+            // A function that returns this status says why, too.
+            fetch.message = error.message();
+            crate::error::status(error.kind())
+        },
+        |()| SJ_OK,
+    )
 }
 
 /// What went wrong, for the callers: copied.

@@ -369,3 +369,23 @@ async fn a_server_without_scripts_keeps_no_tagged_values() {
     assert_eq!(get(&reader, "plain").await, None);
     assert!(server.entry("shop", "plain").is_none());
 }
+
+#[tokio::test]
+async fn a_load_is_stored_though_versions_were_looked_at_meanwhile() {
+    let server = Server::start();
+    let cache = builder(&server.url(), "shop").max_staleness(Duration::from_millis(20)).build().unwrap();
+    cache.set("warm", "up", 60).await.unwrap();
+    let (has_begun, go_on, task) = slow_fetch(&cache, SetOptions::new().ttl(60), Fetched::new("new".to_owned()));
+    has_begun.await.unwrap();
+    // Others read, and learn once more what everybody knew.
+    let before = reads(&server);
+    eventually("the version is asked for again", async || {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(get(&cache, "nothing").await, None);
+        reads(&server) > before + 20
+    })
+    .await;
+    go_on.send(()).unwrap();
+    assert_eq!(task.await.unwrap().unwrap(), "new");
+    eventually("it is stored", async || get(&strict(&server), "k").await.as_deref() == Some("new")).await;
+}

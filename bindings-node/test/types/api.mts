@@ -1,7 +1,7 @@
 // What TypeScript makes of the package, from an ES module: checked by tsc, never run.
 
 import {
-  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached, fetched,
+  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached, fetched as adaptively,
   type CacheOptions, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
@@ -41,9 +41,9 @@ await cache.set('user:7', { id: 7 }, { tags: ['users'] })
 // @ts-expect-error: not an option
 await cache.set('user:7', { id: 7 }, { tag: 'users' })
 await cache.invalidateTags(new Set(['users']))
-const tagged = await cache.getOrFetch('user:7', 60, async () => fetched({ id: 7 }, { ttl: 5, tags: ['users'] }))
+const tagged = await cache.getOrFetch('user:7', 60, async () => adaptively({ id: 7 }, { ttl: 5, tags: ['users'] }))
 same<typeof tagged, { id: number }>(true)
-const adaptive = cached(cache, { key: 'user:{0}', tags: ['user:{0}'] }, async (id: number) => fetched(id))
+const adaptive = cached(cache, { key: 'user:{0}', tags: ['user:{0}'] }, async (id: number) => adaptively(id))
 same<typeof adaptive, (this: unknown, id: number) => Promise<number>>(true)
 
 const updated = await cache.update(['user:7', Buffer.from('user:8')], async ({ signal }) => signal.aborted, { intentTtl: 5, hold: 1, strict: true })

@@ -1,7 +1,7 @@
 //! The tier: who is let in, for how long, and what an outcome means for breaker and connection.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub(crate) struct Tier {
     closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
+    /// The clear whose old entries are being freed; 0 while none are.
+    swept: AtomicU64,
     me: Weak<Tier>,
 }
 
@@ -131,6 +133,7 @@ impl Tier {
             in_flight: InFlight::default(),
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
+            swept: AtomicU64::new(0),
             me: me.clone(),
         })
     }
@@ -258,13 +261,24 @@ impl Tier {
     pub fn sweep_behind(self: &Arc<Self>, sequence: u64) {
         /// The time for one reply. Nobody waits for it.
         const PATIENCE: Duration = Duration::from_secs(5);
+        if self.swept.fetch_max(sequence, Ordering::AcqRel) != 0 {
+            // Who is at it begins again.
+            return;
+        }
         let this = self.clone();
         process().runtime().spawn(async move {
-            if let Ok(connection) = this.link.up(this.budget()).await {
-                let version = Some(version_of(sequence));
-                let open = || !this.closed.load(Ordering::Acquire);
-                // Nothing depends on it.
-                let _ = this.sweep(&connection, PATIENCE, version, open).await;
+            loop {
+                let sequence = this.swept.load(Ordering::Acquire);
+                if let Ok(connection) = this.link.up(this.budget()).await {
+                    let version = Some(version_of(sequence));
+                    let go_on =
+                        || !this.closed.load(Ordering::Acquire) && this.swept.load(Ordering::Acquire) == sequence;
+                    // Nothing depends on it.
+                    let _ = this.sweep(&connection, PATIENCE, version, go_on).await;
+                }
+                if this.swept.compare_exchange(sequence, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    return;
+                }
             }
         });
     }

@@ -43,8 +43,29 @@ struct Clear {
 struct Version {
     /// None where the server had none.
     version: Option<u64>,
-    /// When it was asked, in ms of the clock.
+    /// When it was asked last, in ms of the clock.
     asked: u64,
+    /// When it was first seen. No version comes twice, so it was this one all the time in between.
+    first: u64,
+}
+
+impl Version {
+    fn seen(version: Option<u64>, asked: u64) -> Version {
+        Version { version, asked, first: asked }
+    }
+
+    /// What is known of a tag with what was seen of it now.
+    fn merged(self, known: Version) -> Version {
+        match (self.version == known.version, self.asked >= known.asked) {
+            (true, _) => Version {
+                version: self.version,
+                asked: self.asked.max(known.asked),
+                first: self.first.min(known.first),
+            },
+            (false, true) => self,
+            (false, false) => known,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -153,12 +174,12 @@ impl Known {
     /// Remembers what a look has seen.
     pub fn learn(&self, looked: &Looked) {
         for (tag, version) in &looked.versions {
-            let seen = Version { version: *version, asked: looked.look.asked };
+            let seen = Version::seen(*version, looked.look.asked);
             if tag.is_empty() {
                 let mut clear = lock(&self.clear);
                 let heard = clear.dropped.max(clear.since) > looked.look.moment;
-                if !heard && clear.known.is_none_or(|known| known.asked <= seen.asked) {
-                    clear.known = Some(seen);
+                if !heard {
+                    clear.known = Some(clear.known.map_or(seen, |known| seen.merged(known)));
                 }
                 continue;
             }
@@ -170,9 +191,7 @@ impl Known {
                 tags.make_room(seen.asked.saturating_sub(self.believed));
             }
             let known = tags.versions.entry(tag.clone()).or_insert(seen);
-            if known.asked <= seen.asked {
-                *known = seen;
-            }
+            *known = seen.merged(*known);
         }
     }
 
@@ -193,7 +212,7 @@ impl Known {
         let mut unknown = Vec::new();
         let mut outdated = false;
         let mut judge = |tag: &[u8], version: Option<u64>, share: u64| {
-            let seen = looked.version(tag).map(|version| Version { version, asked: looked.look.asked });
+            let seen = looked.version(tag).map(|version| Version::seen(version, looked.look.asked));
             match seen.or_else(|| self.believed_of(tag, now, share)) {
                 Some(known) => {
                     outdated |= known.version.is_none() || known.version != version;
@@ -218,10 +237,11 @@ impl Known {
         self.seen_before(tag, u64::MAX).map(|(version, _)| version)
     }
 
-    /// The version of a tag, and when it was asked, if that was not after `then`. Older ones are as good for an entry: it
-    /// is dead where there is a newer one.
+    /// The version that a tag had at `then`, and until when at least that was known of it. One seen longer ago is as good for
+    /// an entry: it is dead where there is a newer one.
     pub fn seen_before(&self, tag: &[u8], then: u64) -> Option<(u64, u64)> {
-        self.of(tag).filter(|known| known.asked <= then).and_then(|known| Some((known.version?, known.asked)))
+        let known = self.of(tag).filter(|known| known.first <= then)?;
+        Some((known.version?, known.asked.min(then)))
     }
 
     /// A tag is invalidated: what was known of it is not true any more, and what was asked before is not learnt.
@@ -249,7 +269,7 @@ impl Known {
     pub fn cleared(&self, version: u64, look: Look) {
         let mut clear = lock(&self.clear);
         let moment = self.moment.fetch_add(1, Ordering::SeqCst) + 1;
-        let known = Version { version: Some(version), asked: look.asked };
+        let known = Version::seen(Some(version), look.asked);
         *clear = Clear { known: Some(known), dropped: moment, since: clear.since };
     }
 

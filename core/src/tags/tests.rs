@@ -68,6 +68,21 @@ fn versions_are_believed_for_a_while_and_equal_or_not() {
 }
 
 #[test]
+fn a_version_that_is_seen_again_was_there_in_between() {
+    let (known, hand) = known();
+    known.learn(&saw(&known, &[("", Some(1)), ("a", Some(7))]));
+    hand.advance(Duration::from_millis(100));
+    let load = known.look().asked;
+    hand.advance(Duration::from_millis(300));
+    known.learn(&saw(&known, &[("", Some(1)), ("a", Some(7)), ("b", Some(8))]));
+    assert_eq!(known.seen_before(b"", load), Some((1, load)));
+    assert_eq!(known.seen_before(b"a", load), Some((7, load)));
+    assert_eq!(known.seen_before(b"b", load), None, "nobody knows what it was then");
+    known.learn(&saw(&known, &[("", Some(2)), ("a", Some(9))]));
+    assert_eq!((known.seen_before(b"", load), known.seen_before(b"a", load)), (None, None));
+}
+
+#[test]
 fn the_version_of_all_entries_is_asked_for_in_time() {
     let (known, hand) = known();
     assert!(known.look_at_clear().is_some());
