@@ -204,6 +204,13 @@ SEAMS ?= rust python node go
 bench-seam: ## reads and writes of Redis through the seam, beside each language's clients [SEAMS="rust go"]
 	@SCALE=$(BENCH_SCALE) benches/seam/run.sh $(SEAMS)
 
+# `make bench-coherence COHERENCE=node` measures only this.
+COHERENCE ?= rust python node go
+
+.PHONY: bench-coherence
+bench-coherence: ## hits in memory with Redis and without, and calls while Redis is stopped or killed [COHERENCE="rust go"]
+	@SCALE=$(BENCH_SCALE) benches/coherence/run.sh $(COHERENCE)
+
 # --- what they need ---
 
 .PHONY: python

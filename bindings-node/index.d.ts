@@ -406,6 +406,16 @@ export class CacheService {
   effectiveStalenessBound(): number
 
   /**
+   * Reads your own writes in another process: reads of these keys that begin after this call find the write of `token`, or
+   * a later one. It waits for nothing.
+   *
+   * @param token that of a receipt: 32 hexadecimal digits, which travel in a cookie or a header, say
+   * @param keys one key, or several
+   * @throws {InvalidOption} when `token` is not one
+   */
+  observe(token: string, keys: Key | Iterable<Key>): void
+
+  /**
    * Ends the cache: callers that wait get `Closed`, and so does every later call. Writes that have not reached the shared
    * tier get up to 5 s for it; the receipt is pending when some are left. May be called more than once.
    */

@@ -216,6 +216,19 @@ static void sjgo_note_undecodable(sj_cache *cache, const void *key, size_t key_l
 	sj_note_undecodable(cache, sjgo_slice(key, key_len));
 }
 
+static int32_t sjgo_observe(sj_cache *cache, const void *token, const void *keys, size_t keys_len, const uint64_t *ends,
+		size_t n, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_error *error = NULL;
+	int32_t status = sj_observe(cache, (const uint8_t *)token, sjgo_slice(keys, keys_len), ends, n, &error);
+	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
+}
+
+static int32_t sjgo_token_parse(const void *text, size_t len, void *token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_error *error = NULL;
+	int32_t status = sj_token_parse(sjgo_slice(text, len), (uint8_t *)token, &error);
+	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
+}
+
 static int32_t sjgo_stats(sj_cache *cache, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
 	int32_t status = sj_stats_json(cache, &out.value);

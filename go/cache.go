@@ -2,7 +2,6 @@ package scrubjay
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -57,17 +56,11 @@ func OpenJSON(options []byte) (*CacheService, error) {
 	return &CacheService{handle: handle, copies: newCopies(handle)}, nil
 }
 
-// A Token is an opaque position in the order of writes.
-type Token [16]byte
-
-// String returns the token as 32 hexadecimal digits.
-func (t Token) String() string { return hex.EncodeToString(t[:]) }
-
 // A Receipt tells what became of a write.
 type Receipt struct {
 	// Pending: the shared tier was not reached yet. An invalidation of the keys is queued and retried until it lands.
 	Pending bool
-	// Token is where this write stands in the order of writes.
+	// Token is where this write stands in the order of writes: see [CacheService.Observe].
 	Token Token
 }
 

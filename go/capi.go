@@ -216,6 +216,35 @@ func capiStalenessBound(h *handle) int64 {
 	return int64(C.sj_effective_staleness_bound(h.cache))
 }
 
+func capiObserve(h *handle, token Token, keys flat) error {
+	var (
+		raw  rawReply
+		room [512]byte
+	)
+	status := C.sjgo_observe(h.cache, bytesPtr(token[:]), bytesPtr(keys.bytes), C.size_t(len(keys.bytes)),
+		numbersPtr(keys.ends), C.size_t(len(keys.ends)), &raw, roomPtr(room[:]), C.size_t(len(room)))
+	runtime.KeepAlive(h)
+	return refused(int32(status), opObserve, &raw, room[:])
+}
+
+func capiParseToken(text string) (token Token, err error) {
+	var (
+		raw  rawReply
+		room [512]byte
+	)
+	status := C.sjgo_token_parse(stringPtr(text), C.size_t(len(text)), bytesPtr(token[:]), &raw, roomPtr(room[:]), C.size_t(len(room)))
+	return token, refused(int32(status), opObserve, &raw, room[:])
+}
+
+// refused is the error of a call that answers nothing else.
+func refused(status int32, operation string, raw *rawReply, room []byte) error {
+	if status >= 0 {
+		return nil
+	}
+	answer := take(raw, room)
+	return answer.failure(operation)
+}
+
 func capiStats(h *handle) []byte {
 	var (
 		raw  rawReply

@@ -669,6 +669,24 @@ int32_t sj_fail(const struct sj_cache *cache,
 int32_t sj_abandon(const struct sj_cache *cache,
                    uint64_t lease);
 
+// Sees to it that reads of these keys which begin after this call find the write of `token`, or a later one, though it
+// was made in another process: what memory has of them from before it is not for them. `token` is the 16 bytes of a
+// receipt. Keys are given as in sj_get_many_async. Waits for nothing. `err` may be NULL.
+int32_t sj_observe(const struct sj_cache *cache,
+                   const uint8_t *token,
+                   struct sj_slice keys,
+                   const uint64_t *ends,
+                   size_t count,
+                   struct sj_error **err);
+
+// Writes the 16 bytes of a receipt's token as text to travel, in a cookie or a header: 32 hexadecimal digits and a NUL.
+int32_t sj_token_text(const uint8_t *token,
+                      char *text);
+
+// Reads what sj_token_text wrote, in whatever language and process, into the 16 bytes at `token`. Anything else is
+// SJ_ERR_INVALID_OPTION. `err` may be NULL.
+int32_t sj_token_parse(struct sj_slice text, uint8_t *token, struct sj_error **err);
+
 // A queue for sj_queue_wait. Best for one thread that is most often there: while it waits it drives the connections
 // that bring its answers, so that a reply wakes no other thread first. Free it with sj_queue_free.
 struct sj_queue *sj_queue_new(void);

@@ -12,6 +12,7 @@
 //! queue      completions
 //! update     the caller's own writes, and what is known of a key
 //! blocking   the same calls for a thread that waits; sj_get_or_fetch with a function of the caller
+//! observe    reads that find the write of another process
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names of C")]
@@ -26,6 +27,7 @@ mod error;
 mod fetch;
 mod guard;
 mod lease;
+mod observe;
 mod queue;
 mod slots;
 pub mod types;

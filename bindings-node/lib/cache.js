@@ -6,7 +6,7 @@ const fetchErrors = require('./fetch-errors.js')
 const { checkSignal } = require('./abort.js')
 const { encode } = require('./encode.js')
 const { decode, isStored, NONE } = require('./decode.js')
-const { listed, entriesOf } = require('./keys.js')
+const { listed, oneOrMore, entriesOf } = require('./keys.js')
 const { Checked } = require('./checked.js')
 const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
@@ -179,6 +179,11 @@ class CacheService {
 
   effectiveStalenessBound() {
     return native.effective_staleness_bound(this.#cache)
+  }
+
+  observe(token, keys) {
+    const failure = native.observe(this.#cache, token, oneOrMore(keys, 'observe'))
+    if (failure !== undefined) throw fetchErrors.thrownBy(failure)
   }
 
   close() {

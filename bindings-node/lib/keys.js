@@ -28,6 +28,11 @@ function listed(keys, operation) {
   throw new InvalidOption('keys must be an array or another iterable of keys', { operation })
 }
 
+/** The one key that a caller gave, or the several, as an array. */
+function oneOrMore(keys, operation) {
+  return typeof keys === 'string' || types.isUint8Array(keys) ? [keys] : listed(keys, operation)
+}
+
 /** The entries that a caller gave: of a Map, of an iterable of pairs, or of an object. */
 function entriesOf(entries, operation) {
   const wrong = (found) => new InvalidOption(`entries must be a Map, an object or an iterable of pairs, ${found}`, { operation })
@@ -62,4 +67,4 @@ function lookup(fetched) {
   return undefined
 }
 
-module.exports = { identity, listed, entriesOf, lookup }
+module.exports = { identity, listed, oneOrMore, entriesOf, lookup }

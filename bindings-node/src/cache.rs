@@ -8,7 +8,7 @@ use crate::answer::{payload, read, step};
 use crate::exchange::BATCH;
 use crate::failure::{failure, failure_in};
 use crate::host::HostRef;
-use crate::input::{KeyRoom, keys, leases, put, slices, tags, value};
+use crate::input::{self, KeyRoom, keys, leases, put, slices, tags, value};
 use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
 use crate::table::table;
 
@@ -134,6 +134,16 @@ pub fn clear(js: Js, [this, token, ..]: Arguments) -> Value {
 pub fn effective_staleness_bound(js: Js, [this, ..]: Arguments) -> Value {
     let bound = cache(js, this).core.effective_staleness_bound();
     js.number(bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()))
+}
+
+/// `observe(cache, token, keys)` → undefined, or a failure.
+pub fn observe(js: Js, [this, token, many, ..]: Arguments) -> Value {
+    let token = check!(input::token(js, token, "observe"));
+    let keys = check!(keys(js, many, "observe"));
+    match cache(js, this).core.observe(&slices(&keys), token) {
+        Ok(()) => UNDEFINED,
+        Err(error) => failure(js, &error),
+    }
 }
 
 /// `stats(cache)` → JSON text.

@@ -1,7 +1,7 @@
 //! Arguments on their way to the core.
 
 use bytes::Bytes;
-use scrubjay_core::host::{PutOptions, Ttl};
+use scrubjay_core::host::{ConsistencyToken, PutOptions, Ttl};
 use scrubjay_core::{Codec, ErrorKind};
 
 use crate::failure::{failure_in, refuse};
@@ -54,6 +54,16 @@ pub fn keys(js: Js, value: Value, operation: &str) -> Result<Vec<Vec<u8>>, Value
     let keys = js.as_array(value);
     let mut room = KeyRoom::new();
     keys.into_iter().map(|key| Ok(room.read(js, key, operation)?.to_vec())).collect()
+}
+
+/// The token of a receipt, from its text.
+pub fn token(js: Js, value: Value, operation: &str) -> Result<ConsistencyToken, Value> {
+    if js.units(value).is_none() {
+        let message = format!("token must be a string of 32 hexadecimal digits, is {}", js.type_name(value));
+        return Err(refuse(js, ErrorKind::InvalidOption, operation, &message));
+    }
+    let text = js.as_text(value).unwrap_or_default();
+    std::str::from_utf8(&text).unwrap_or_default().parse().map_err(|error| failure_in(js, operation, &error))
 }
 
 /// Borrows each.

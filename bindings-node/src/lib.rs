@@ -38,7 +38,7 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
     export!(js, exports, host::{start, keep_alive, let_go, drain, gone, cancel});
     export!(js, exports, errors::{released});
     export!(js, exports, cache::{
-        open, peek, get, set, remove, clear, stats, effective_staleness_bound, close, note_undecodable
+        open, peek, get, set, remove, clear, stats, effective_staleness_bound, observe, close, note_undecodable
     });
     export!(js, exports, cache::{copies_open, copies_wake, copies_drain, note_hits});
     export!(js, exports, cache::{get_many, set_many, remove_many, invalidate_tags});

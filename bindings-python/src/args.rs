@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDelta, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple};
-use scrubjay_core::host::{PutOptions, Ttl, Value};
+use scrubjay_core::host::{ConsistencyToken, PutOptions, Ttl, Value};
 use scrubjay_core::{Codec, ErrorKind};
 
 use crate::encode;
-use crate::errors::{error, raised_as, type_name};
+use crate::errors::{error, raised, raised_as, type_name};
 
 /// The bytes of a key.
 ///
@@ -43,6 +43,27 @@ pub(crate) fn key_objects<'py>(operation: &str, keys: &Bound<'py, PyAny>) -> PyR
     }
     let message = format!("keys must be an iterable of keys, is {}", type_name(keys));
     Err(error(keys.py(), ErrorKind::InvalidOption, operation, &message))
+}
+
+/// One key, or those of an iterable.
+///
+/// # Errors
+/// `InvalidOption` for what is neither.
+pub(crate) fn one_or_more<'py>(operation: &str, keys: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    if keys.is_instance_of::<PyString>() || keys.is_instance_of::<PyBytes>() {
+        return Ok(vec![keys.clone()]);
+    }
+    key_objects(operation, keys)
+}
+
+/// The token of a receipt, from its text.
+pub(crate) fn token(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<ConsistencyToken> {
+    let Ok(text) = object.cast::<PyString>() else {
+        let message = format!("token must be a string of 32 hexadecimal digits, is {}", type_name(object));
+        return Err(error(object.py(), ErrorKind::InvalidOption, operation, &message));
+    };
+    // What is no text has no digits either.
+    text.to_str().unwrap_or_default().parse().map_err(|error| raised(object.py(), &error))
 }
 
 /// The bytes of many keys.

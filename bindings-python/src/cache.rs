@@ -319,6 +319,14 @@ impl Cache {
         Ok(bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()))
     }
 
+    /// Reads of these keys that begin later find the write of `token`, or a later one.
+    fn observe<'py>(&self, py: Python<'py>, token: &Bound<'py, PyAny>, keys: &Bound<'py, PyAny>) -> PyResult<()> {
+        let token = args::token("observe", token)?;
+        let objects = args::one_or_more("observe", keys)?;
+        let keys = args::keys("observe", &objects)?;
+        self.opened(py, "observe")?.core.observe(&keys, token).map_err(|error| raised(py, &error))
+    }
+
     /// A value, or the turn of the caller to run its fetch.
     fn _begin<'py>(
         &self,

@@ -77,10 +77,13 @@ mod _scrubjay {
     use super::update::{abegin_update, aend_update, aexplain, begin_update, check_write, end_update, explain};
 
     use pyo3::prelude::*;
+    use pyo3::types::PyFunction;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::exit::refuse_subinterpreters(module.py())?;
+        // Looked up by an import, which fails in code whose globals have no builtins: so it is done here, once.
+        module.py().get_type::<PyFunction>();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("Memoised", super::memory::memoised_type(module.py())?)?;
         module.add("Ready", super::ready::ready_type(module.py())?)?;

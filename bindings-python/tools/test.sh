@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 . tools/environment.sh
 make_tools
 
-"$tools/bin/ruff" check --quiet . ../tests/conformance/runners/python ../tests/proof ../benches/memory/python
-"$tools/bin/ruff" format --quiet --check . ../tests/conformance/runners/python ../tests/proof ../benches/memory/python
+"$tools/bin/ruff" check --quiet . ../tests/conformance/runners/python ../tests/proof ../benches/memory/python ../benches/coherence
+"$tools/bin/ruff" format --quiet --check . ../tests/conformance/runners/python ../tests/proof ../benches/memory/python ../benches/coherence
 
 install_wheel
 "$clean/bin/mypy" --no-error-summary --cache-dir "$home/mypy" -p scrubjay

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 
 START_LIMIT_SECONDS = 10
+# Who may not subscribe is told of no writes: a reader that knows only what it asked for.
+DEAF = ("--user", "deaf", "on", "nopass", "~*", "&*", "+@all", "-subscribe", "-ssubscribe")
 
 
 @contextlib.contextmanager
@@ -25,7 +27,7 @@ def optional() -> Iterator[str | None]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="scrubjay-redis-") as folder:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        server = subprocess.Popen([*command, "--dir", folder], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen([*command, "--dir", folder, *DEAF], stdout=subprocess.DEVNULL)
         try:
             wait_until_up(server, port)
             yield f"redis://127.0.0.1:{port}"

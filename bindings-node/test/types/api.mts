@@ -33,6 +33,11 @@ await cache.get(7)
 
 const receipt: Receipt = await cache.set('user:7', { id: 7 }, 300)
 same<typeof receipt.pending, boolean>(true)
+cache.observe(receipt.token, 'user:7')
+cache.observe(receipt.token, [Buffer.from('user:7'), 'user:8'])
+same<ReturnType<typeof cache.observe>, void>(true)
+// @ts-expect-error: no keys
+cache.observe(receipt.token)
 await cache.set('user:7', Buffer.alloc(3))
 await cache.set('user:7', { id: 7 }, { ttl: 300, codec: 'msgpack' })
 // @ts-expect-error: bytes are raw by themselves

@@ -235,6 +235,20 @@ class Cache:
         bound can be told, for the server has no scripts.
         """
 
+    def observe(self, token: str, keys: str | bytes | Iterable[str | bytes]) -> None:
+        """Read your own writes in another process: later reads find the write of ``token``, or a later one.
+
+        Waits for nothing, so it is the same call in threads and in event loops.
+
+        Args:
+            token: that of a receipt: 32 hexadecimal digits. It travels in a cookie or a header, say.
+            keys: one key, or an iterable of keys.
+
+        Raises:
+            InvalidOption: ``token`` is not one.
+            InvalidKey, Closed: as their names say.
+        """
+
     def _open(self, options: dict[str, Any]) -> None: ...
     def _aget(self, key: str | bytes, default: Any = None) -> Any: ...
     def _aset(

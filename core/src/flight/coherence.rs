@@ -15,7 +15,7 @@ use super::record::Record;
 use super::session::SessionId;
 use super::tiers::Tiers;
 use crate::error::Result;
-use crate::host::ConsistencyToken;
+use crate::host::{ConsistencyToken, Position};
 use crate::key;
 use crate::memory::MemoryCache;
 use crate::redis::{Kind, Listener, Message};
@@ -100,14 +100,24 @@ impl Tiers {
         self.check_open("observe")?;
         keys.iter().try_for_each(|key| key::check(key, "observe"))?;
         // One of a cache without a shared tier is of this process, which never goes backwards.
-        let (Some(sequence), Some(_)) = (token.sequence(), &self.shared) else { return Ok(()) };
-        let now = self.clock.now_ms();
-        if self.session.current(now) != 0 && self.told_to.load(Ordering::Acquire) >= sequence {
+        let (Some(position), Some(_)) = (token.position(), &self.shared) else { return Ok(()) };
+        let (told_to, sequence) = match position {
+            Position::Keys(sequence) => (&self.told_to, sequence),
+            Position::Tags(sequence) => (&self.tags_told_to, sequence),
+        };
+        if self.session.current(self.clock.now_ms()) != 0 && told_to.load(Ordering::Acquire) >= sequence {
             return Ok(());
         }
+        let is_of_tags = matches!(position, Position::Tags(_));
+        if is_of_tags {
+            // Nobody knows which: their versions are asked anew.
+            self.known.forget();
+        }
         for key in keys {
-            self.table.set_aside(key, sequence, || {
-                if self.remembered(key).is_some_and(|record| record.stamp.generation() < sequence) {
+            // Numbers of tags are no measure of what was written.
+            let since = if is_of_tags { u64::MAX } else { sequence };
+            self.table.set_aside(key, since, || {
+                if self.remembered(key).is_some_and(|record| record.stamp.generation() < since) {
                     self.forget(key);
                 }
             });

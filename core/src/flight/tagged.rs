@@ -10,7 +10,7 @@ use super::judging::Found;
 use super::shared::Loaded;
 use super::sink::Reply;
 use super::tiers::Tiers;
-use super::write::{done, receipt_of};
+use super::write::{done, receipt_of_tags};
 use crate::error::Result;
 use crate::host::{Answer, PutOptions, Step};
 use crate::tags::{self, Looked, Tag, TagSet};
@@ -35,7 +35,7 @@ impl Tiers {
         let kick = shared.invalidate_tags(slot, named, move |sequence| {
             // What was read meanwhile may have been that of before.
             me.expect_message(sequence, || me.forget_tags(&set));
-            drop(sink.finish(Answer::Done(receipt_of(sequence))));
+            drop(sink.finish(Answer::Done(receipt_of_tags(sequence))));
         });
         reply.go(kick);
         Ok(Step::Pending)

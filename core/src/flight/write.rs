@@ -123,7 +123,7 @@ impl Tiers {
         let kick = shared.clear(move |sequence| {
             // A read or load that began in between may have brought old values back.
             me.expect_message(sequence, || me.clear_locally());
-            drop(sink.finish(Answer::Done(receipt_of(sequence))));
+            drop(sink.finish(Answer::Done(receipt_of_tags(sequence))));
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -258,15 +258,23 @@ pub(super) fn done(pending: bool) -> Step {
     Step::Ready(Answer::Done(receipt(pending)))
 }
 
-/// The receipt of a write that has this number in the sequence of its partition; of one that has not landed for none.
+/// The receipt of a write of keys that has this number in their sequence; of one that has not landed for none.
 pub(super) fn receipt_of(sequence: Option<u64>) -> Receipt {
-    let sequence = match sequence {
-        None => return receipt(true),
+    numbered(sequence, ConsistencyToken::of_keys)
+}
+
+/// The same of an invalidation of tags.
+pub(super) fn receipt_of_tags(sequence: Option<u64>) -> Receipt {
+    numbered(sequence, ConsistencyToken::of_tags)
+}
+
+fn numbered(sequence: Option<u64>, token: impl FnOnce(u64) -> ConsistencyToken) -> Receipt {
+    match sequence {
+        None => receipt(true),
         // A server without scripts counts nothing.
-        Some(0) => return receipt(false),
-        Some(sequence) => sequence,
-    };
-    Receipt { pending: false, token: ConsistencyToken::of_keys(sequence) }
+        Some(0) => receipt(false),
+        Some(sequence) => Receipt { pending: false, token: token(sequence) },
+    }
 }
 
 /// The position of a write in this process: a random epoch and a count.

@@ -109,9 +109,18 @@ pub struct Receipt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConsistencyToken(pub [u8; 16]);
 
+/// The position of a write, by its number in the sequence of what it was one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    Keys(u64),
+    Tags(u64),
+}
+
 impl ConsistencyToken {
     /// What the first byte says: the write was one of keys, and its number in their sequence follows.
     const OF_KEYS: u8 = 1;
+    /// The same of tags, a clear included.
+    const OF_TAGS: u8 = 2;
 
     /// That of a write of keys with this number in their sequence.
     pub(crate) fn of_keys(sequence: u64) -> Self {
@@ -121,10 +130,22 @@ impl ConsistencyToken {
         ConsistencyToken(token)
     }
 
-    /// The number of the write in the sequence of keys; none where it was another kind of write, or one in memory alone.
-    pub(crate) fn sequence(self) -> Option<u64> {
+    /// That of an invalidation of tags with this number in their sequence.
+    pub(crate) fn of_tags(sequence: u64) -> Self {
+        let mut token = Self::of_keys(sequence);
+        token.0[0] = Self::OF_TAGS;
+        token
+    }
+
+    /// What the write was one of, and its number in their sequence; none where it was one in memory alone.
+    pub(crate) fn position(self) -> Option<Position> {
         let [first, .., a, b, c, d, e, f, g, h] = self.0;
-        (first == Self::OF_KEYS).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let sequence = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        match first {
+            Self::OF_KEYS => Some(Position::Keys(sequence)),
+            Self::OF_TAGS => Some(Position::Tags(sequence)),
+            _ => None,
+        }
     }
 }
 
@@ -134,8 +155,8 @@ impl std::str::FromStr for ConsistencyToken {
     /// Reads what `to_string` wrote: 32 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self> {
         let invalid = || {
-            let message = "a consistency token must be 32 hexadecimal digits, as a receipt has them";
-            Error::new(ErrorKind::InvalidOption, "get", message)
+            let message = "token must be 32 hexadecimal digits, as a receipt has them";
+            Error::new(ErrorKind::InvalidOption, "observe", message)
         };
         let mut token = [0; 16];
         if text.len() != 2 * token.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {

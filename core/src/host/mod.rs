@@ -31,6 +31,7 @@ mod process;
 mod queue;
 mod wake;
 
+pub(crate) use answer::Position;
 pub use answer::{
     Answer, Completion, ConsistencyToken, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value,
 };

@@ -60,6 +60,10 @@ bool expect_receipt(scope *s, int32_t status, const sj_receipt *receipt, sj_erro
   if (!expect_status(s, status, error)) {
     return false;
   }
+  const json *name = json_field(s->step, "remember");
+  if (name != NULL && status == SJ_OK) {
+    runner_remember(s->runner, name->bytes, receipt);
+  }
   if (pending == NULL) {
     return true;
   }

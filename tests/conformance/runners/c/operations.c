@@ -217,6 +217,25 @@ static bool op_delete_many(scope *s) {
   return expect_receipt(s, status, &receipt, error);
 }
 
+static bool op_observe(scope *s) {
+  const json *written = json_field(s->step, "token"), *name = json_field(s->step, "token_of");
+  const char *text = name != NULL ? runner_token(s->runner, name->bytes) : written != NULL ? written->bytes : NULL;
+  key_list keys;
+  if (text == NULL) {
+    return fail(s->f, "there is no token");
+  }
+  if (!keys_build(s, json_field(s->step, "keys"), false, &keys)) {
+    return false;
+  }
+  uint8_t token[16];
+  sj_error *error = NULL;
+  int32_t status = sj_token_parse(sj_text(text), token, &error);
+  if (status == SJ_OK) {
+    status = sj_observe(s->cache, token, keys.flat, keys.ends, keys.count, &error);
+  }
+  return expect_status(s, status, error);
+}
+
 static bool op_stats(scope *s) {
   const json *expected = json_field(s->step, "expect");
   sj_buf packed;
@@ -284,18 +303,19 @@ static bool op_eventually(scope *s) {
 #define FIELDS(name, ...) static const char *const name[] = {__VA_ARGS__, NULL}
 FIELDS(open_fields, "options", "expect_error", "expect_names");
 FIELDS(get_fields, "key", "expect", "expect_miss", "expect_error", "expect_names");
-FIELDS(set_fields, "key", "value", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending");
-FIELDS(delete_fields, "key", "expect_error", "expect_names", "expect_pending");
-FIELDS(invalidate_tags_fields, "tags", "expect_error", "expect_names", "expect_pending");
-FIELDS(whole_fields, "expect_error", "expect_names", "expect_pending");
+FIELDS(set_fields, "key", "value", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(delete_fields, "key", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(invalidate_tags_fields, "tags", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(whole_fields, "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(get_many_fields, "keys", "expect", "expect_error", "expect_names");
-FIELDS(set_many_fields, "entries", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending");
-FIELDS(delete_many_fields, "keys", "expect_error", "expect_names", "expect_pending");
+FIELDS(set_many_fields, "entries", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(delete_many_fields, "keys", "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(fetch_fields, "key", "ttl", "codec", "tags", "fetch", "expect", "expect_error", "expect_names", "expect_fetches");
 FIELDS(fetch_many_fields, "keys", "ttl", "codec", "tags", "fetch", "expect", "expect_missing", "expect_failed", "expect_error",
        "expect_names");
 FIELDS(concurrent_fields, "key", "count", "leader", "ttl", "codec", "tags", "fetch", "expect", "expect_error", "expect_names",
        "expect_fetches");
+FIELDS(observe_fields, "token", "token_of", "keys", "expect_error", "expect_names");
 FIELDS(stats_fields, "expect");
 FIELDS(update_fields, "keys", "options", "fetch", "expect_error", "expect_names", "expect_pending", "expect_fetches");
 FIELDS(explain_fields, "key", "expect", "expect_error", "expect_names");
@@ -315,6 +335,7 @@ static const operation operations[] = {
     {"get_or_fetch", op_get_or_fetch, true, fetch_fields},
     {"get_or_fetch_many", op_get_or_fetch_many, true, fetch_many_fields},
     {"concurrent", op_concurrent, true, concurrent_fields},
+    {"observe", op_observe, true, observe_fields},
     {"stats", op_stats, true, stats_fields},
     {"update", op_update, true, update_fields},
     {"explain", op_explain, true, explain_fields},

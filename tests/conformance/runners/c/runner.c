@@ -17,10 +17,17 @@ typedef struct opened {
   bool replaced;
 } opened;
 
+typedef struct remembered {
+  struct remembered *next;
+  char *name;
+  char token[33];
+} remembered;
+
 struct runner {
   const char *url, *prefix;
   pthread_mutex_t mutex;
   opened *caches;
+  remembered *tokens;
 };
 
 runner *runner_new(const char *url, const char *prefix) {
@@ -40,6 +47,12 @@ void runner_free(runner *r) {
     r->caches = last->next;
     sj_close(last->cache, NULL, NULL);
     sj_cache_free(last->cache);
+    free(last->name);
+    free(last);
+  }
+  while (r->tokens != NULL) {
+    remembered *last = r->tokens;
+    r->tokens = last->next;
     free(last->name);
     free(last);
   }
@@ -75,6 +88,30 @@ static void add(runner *r, const char *name, sj_cache *cache) {
   made->next = r->caches;
   r->caches = made;
   pthread_mutex_unlock(&r->mutex);
+}
+
+void runner_remember(runner *r, const char *name, const sj_receipt *receipt) {
+  remembered *made = calloc(1, sizeof(remembered));
+  if (made == NULL || (made->name = strdup(name)) == NULL || sj_token_text(receipt->token, made->token) != SJ_OK) {
+    abort();
+  }
+  pthread_mutex_lock(&r->mutex);
+  // Before an older one of that name, which some step may still use.
+  made->next = r->tokens;
+  r->tokens = made;
+  pthread_mutex_unlock(&r->mutex);
+}
+
+const char *runner_token(runner *r, const char *name) {
+  const char *found = NULL;
+  pthread_mutex_lock(&r->mutex);
+  for (const remembered *one = r->tokens; one != NULL && found == NULL; one = one->next) {
+    if (strcmp(one->name, name) == 0) {
+      found = one->token;
+    }
+  }
+  pthread_mutex_unlock(&r->mutex);
+  return found;
 }
 
 int32_t runner_open(scope *s, const char *name, const json *options, sj_error **error) {

@@ -41,6 +41,11 @@ bool runner_scenario(runner *r, const json *scenario, failure *f);
 // Opens a cache under a name; the one that had it is closed. Returns the status, with its error.
 int32_t runner_open(scope *s, const char *name, const json *options, sj_error **error);
 
+// The token of a receipt, as text of 32 digits, under a name; NULL for a name that is not known. It lives as long as the
+// runner.
+void runner_remember(runner *r, const char *name, const sj_receipt *receipt);
+const char *runner_token(runner *r, const char *name);
+
 // Tries every 5 ms until it succeeds, or the time is over.
 bool poll_until(double seconds, bool (*attempt)(void *user, failure *f), void *user, failure *f);
 

@@ -39,7 +39,7 @@ func (r *runner) set(ctx context.Context, cache *scrubjay.CacheService, s step) 
 		return err
 	}
 	receipt, err := cache.Set(ctx, key, value, ttlOf(s), optionsOf(s)...)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
 func (r *runner) delete(ctx context.Context, cache *scrubjay.CacheService, s step) error {
@@ -48,27 +48,54 @@ func (r *runner) delete(ctx context.Context, cache *scrubjay.CacheService, s ste
 		return err
 	}
 	receipt, err := cache.Delete(ctx, key)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
 func (r *runner) clear(ctx context.Context, cache *scrubjay.CacheService, s step) error {
 	receipt, err := cache.Clear(ctx)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
 func (r *runner) invalidateTags(ctx context.Context, cache *scrubjay.CacheService, s step) error {
 	receipt, err := cache.InvalidateTags(ctx, s.Tags...)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
-func expectReceipt(s step, receipt scrubjay.Receipt, err error) error {
+func (r *runner) expectReceipt(s step, receipt scrubjay.Receipt, err error) error {
 	if err := expectError(s, err); err != nil {
 		return err
 	}
 	if s.ExpectPending != nil && receipt.Pending != *s.ExpectPending {
 		return fmt.Errorf("pending is %v", receipt.Pending)
 	}
+	if s.Remember != "" {
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		r.tokens[s.Remember] = receipt.Token
+	}
 	return nil
+}
+
+func (r *runner) observe(_ context.Context, cache *scrubjay.CacheService, s step) error {
+	keys, err := buildKeys(s.Keys)
+	if err != nil {
+		return err
+	}
+	text := s.Token
+	if s.TokenOf != "" {
+		r.mutex.Lock()
+		token, ok := r.tokens[s.TokenOf]
+		r.mutex.Unlock()
+		if !ok {
+			return fmt.Errorf("no token %q is remembered", s.TokenOf)
+		}
+		text = token.String()
+	}
+	token, err := scrubjay.ParseToken(text)
+	if err == nil {
+		err = cache.Observe(token, keys...)
+	}
+	return expectError(s, err)
 }
 
 func (r *runner) getMany(ctx context.Context, cache *scrubjay.CacheService, s step) error {
@@ -89,7 +116,7 @@ func (r *runner) setMany(ctx context.Context, cache *scrubjay.CacheService, s st
 		return err
 	}
 	receipt, err := scrubjay.SetMany(ctx, cache, entries, ttlOf(s), optionsOf(s)...)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
 func (r *runner) deleteMany(ctx context.Context, cache *scrubjay.CacheService, s step) error {
@@ -98,7 +125,7 @@ func (r *runner) deleteMany(ctx context.Context, cache *scrubjay.CacheService, s
 		return err
 	}
 	receipt, err := cache.DeleteMany(ctx, keys)
-	return expectReceipt(s, receipt, err)
+	return r.expectReceipt(s, receipt, err)
 }
 
 // expectEntries compares a map with the pairs expected: these keys, no others.

@@ -17,10 +17,12 @@ type runner struct {
 	defaults map[string]any
 	mutex    sync.Mutex
 	caches   map[string]*scrubjay.CacheService
+	// tokens are those of receipts, by the names under which they are remembered.
+	tokens map[string]scrubjay.Token
 }
 
 func newRunner(defaults map[string]any) *runner {
-	return &runner{defaults: defaults, caches: map[string]*scrubjay.CacheService{}}
+	return &runner{defaults: defaults, caches: map[string]*scrubjay.CacheService{}, tokens: map[string]scrubjay.Token{}}
 }
 
 // operations has what each operation does.
@@ -44,6 +46,7 @@ func init() {
 		"update":            (*runner).update,
 		"explain":           (*runner).explain,
 		"close":             (*runner).close,
+		"observe":           (*runner).observe,
 	}
 }
 

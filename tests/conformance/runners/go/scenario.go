@@ -44,6 +44,10 @@ type step struct {
 	Step    *step                      `json:"step"`
 	Within  float64                    `json:"within"`
 
+	Remember string `json:"remember"`
+	Token    string `json:"token"`
+	TokenOf  string `json:"token_of"`
+
 	Expect        json.RawMessage     `json:"expect"`
 	ExpectMiss    bool                `json:"expect_miss"`
 	ExpectError   string              `json:"expect_error"`

@@ -38,7 +38,7 @@ func (r *runner) update(ctx context.Context, cache *scrubjay.CacheService, s ste
 	if err != nil || s.ExpectError != "" {
 		return expectError(s, err)
 	}
-	return expectReceipt(s, receipt, nil)
+	return r.expectReceipt(s, receipt, nil)
 }
 
 func updateOptions(s step) ([]scrubjay.UpdateOption, error) {

@@ -15,12 +15,19 @@ async function get(_, cache, step) {
 
 /** An operation that answers with a receipt. */
 function write(run) {
-  return async (_, cache, step) => {
+  return async (runner, cache, step) => {
     const { value: receipt } = await outcome(step, () => run(cache, step))
+    if (receipt !== undefined && step.remember !== undefined) runner.tokens.set(step.remember, receipt.token)
     if (receipt !== undefined && step.expect_pending !== undefined && receipt.pending !== step.expect_pending) {
       throw new Error(`pending is ${receipt.pending}`)
     }
   }
+}
+
+async function observe(runner, cache, step) {
+  const token = step.token_of === undefined ? step.token : runner.tokens.get(step.token_of)
+  if (token === undefined) throw new Error('there is no token')
+  await outcome(step, () => cache.observe(token, step.keys.map(build)))
 }
 
 async function getMany(_, cache, step) {
@@ -109,6 +116,7 @@ export const operations = {
   get_or_fetch: getOrFetch,
   get_or_fetch_many: getOrFetchMany,
   concurrent,
+  observe,
   stats,
   update,
   explain,

@@ -7,7 +7,7 @@ import { build, same, show } from './values.mjs'
 
 const FIELDS = [
   'op', 'about', 'cache', 'options', 'key', 'keys', 'value', 'entries', 'ttl', 'codec', 'tags', 'fetch', 'count', 'leader', 'step',
-  'within', 'expect', 'expect_miss', 'expect_error', 'expect_names', 'expect_pending', 'expect_fetches', 'expect_missing',
+  'within', 'remember', 'token', 'token_of', 'expect', 'expect_miss', 'expect_error', 'expect_names', 'expect_pending', 'expect_fetches', 'expect_missing',
   'expect_failed',
 ]
 
@@ -21,6 +21,8 @@ export class Runner {
     this.defaults = defaults
     /** @type {Map<string, CacheService>} */
     this.caches = new Map()
+    /** Those of receipts, by the names under which they are remembered. @type {Map<string, string>} */
+    this.tokens = new Map()
   }
 
   async steps(steps) {

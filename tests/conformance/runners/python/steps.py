@@ -15,7 +15,7 @@ from worlds import World
 
 _FIELDS = {
     "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "tags", "fetch", "count",
-    "leader", "step", "within", "expect", "expect_miss", "expect_error", "expect_names", "expect_pending",
+    "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss", "expect_error", "expect_names", "expect_pending",
     "expect_fetches", "expect_missing", "expect_failed",
 }  # fmt: skip
 _FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive", "tags", "ttl"}
@@ -64,6 +64,7 @@ class Runner:
         self._defaults = defaults
         self._lock = threading.Lock()
         self._caches: dict[str, CacheService] = {}
+        self._tokens: dict[str, str] = {}
         self._operations: dict[str, Callable[[CacheService, Step], Awaitable[None]]] = {
             "get": self._get,
             "set": self._set,
@@ -80,6 +81,7 @@ class Runner:
             "stats": self._stats,
             "update": self._update,
             "explain": self._explain,
+            "observe": self._observe,
         }
 
     async def steps(self, steps: list[Step]) -> None:
@@ -192,6 +194,8 @@ class Runner:
         receipt = await self._expect_error(step, self.world.call(cache, method, *args, **kwargs))
         if receipt is not None and "expect_pending" in step and receipt.pending is not step.get("expect_pending"):
             raise Failed(f"pending is {receipt.pending}")
+        if receipt is not None and "remember" in step:
+            self._tokens[step.get("remember")] = receipt.token
 
     # The operations.
 
@@ -273,6 +277,16 @@ class Runner:
         for field, expected in (step.get("expect") or {}).items():
             if field not in actual or not same(expected, actual[field]):
                 raise Failed(f"{field} is {actual.get(field)}, expected {expected}")
+
+    async def _observe(self, cache: CacheService, step: Step) -> None:
+        token = self._tokens.get(step.get("token_of")) if "token_of" in step else step.get("token")
+        if token is None:
+            raise Failed("there is no token")
+
+        async def observe() -> None:
+            cache.observe(token, step.value("keys"))
+
+        await self._expect_error(step, observe())
 
     async def _get_or_fetch_many(self, cache: CacheService, step: Step) -> None:
         fetches = Fetches(self, cache, step)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use scrubjay::{Error, ErrorKind, Receipt};
 
 use crate::json::Json;
+use crate::runner::Runner;
 use crate::step::Step;
 use crate::value::Value;
 
@@ -57,11 +58,14 @@ pub fn no_error(step: &Step) -> Result<(), String> {
     }
 }
 
-pub fn receipt(step: &Step, result: Result<Receipt, Error>) -> Result<(), String> {
+pub fn receipt(runner: &Runner, step: &Step, result: Result<Receipt, Error>) -> Result<(), String> {
     match result {
         Err(found) => error(step, &found),
         Ok(receipt) => {
             no_error(step)?;
+            if let Some(name) = &step.remember {
+                runner.tokens.lock().expect("no panic under it").insert(name.clone(), receipt.token);
+            }
             match step.expect_pending {
                 Some(pending) if pending != receipt.pending => Err(format!("pending is {}", receipt.pending)),
                 _ => Ok(()),

@@ -96,7 +96,7 @@ pub async fn update(runner: &Runner, cache: &CacheService, step: &Step) -> Ended
     let updated = cache.update(&keys, update_options(step)?, || source.fetch()).await;
     source.check(step)?;
     match updated {
-        Ok((_, receipt)) => expect::receipt(step, Ok(receipt)),
+        Ok((_, receipt)) => expect::receipt(runner, step, Ok(receipt)),
         Err(UpdateError::Cache(found)) => expect::error(step, &found),
         Err(UpdateError::Write(found)) => expect::failed(step, ErrorKind::FetchFailed, &found.to_string()),
     }

@@ -16,23 +16,24 @@ pub async fn run(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
         "get" => get(cache, step).await,
         "set" => {
             let value = Value::build(step.value.as_ref().ok_or("there is no value")?)?;
-            expect::receipt(step, cache.set(&key(step)?, &value, set_options(step)?).await)
+            expect::receipt(runner, step, cache.set(&key(step)?, &value, set_options(step)?).await)
         }
-        "delete" => expect::receipt(step, cache.delete(&key(step)?).await),
-        "clear" => expect::receipt(step, cache.clear().await),
-        "invalidate_tags" => expect::receipt(step, cache.invalidate_tags(&step.tags).await),
-        "close" => expect::receipt(step, cache.close().await),
+        "delete" => expect::receipt(runner, step, cache.delete(&key(step)?).await),
+        "clear" => expect::receipt(runner, step, cache.clear().await),
+        "invalidate_tags" => expect::receipt(runner, step, cache.invalidate_tags(&step.tags).await),
+        "close" => expect::receipt(runner, step, cache.close().await),
         "get_many" => get_many(cache, step).await,
         "set_many" => {
             let entries = expect::build_entries(&step.entries)?;
             let borrowed = entries.iter().map(|(key, value)| (key.as_str(), value));
-            expect::receipt(step, cache.set_many(borrowed, set_options(step)?).await)
+            expect::receipt(runner, step, cache.set_many(borrowed, set_options(step)?).await)
         }
         "delete_many" => {
             let keys = keys(step)?;
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            expect::receipt(step, cache.delete_many(&keys).await)
+            expect::receipt(runner, step, cache.delete_many(&keys).await)
         }
+        "observe" => observe(runner, cache, step),
         "stats" => stats(cache, step),
         "update" => fetch::update(runner, cache, step).await,
         "explain" => explain(cache, step).await,
@@ -84,6 +85,23 @@ async fn explain(cache: &CacheService, step: &Step) -> Ended {
     let writers = seen.hold.as_ref().map_or(0, |hold| hold.writers);
     let more = format!("{{\"writers\":{writers},\"loading\":{},", seen.lease.is_some());
     fields(step, &seen.to_json().replacen('{', &more, 1))
+}
+
+fn observe(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
+    let remembered = match &step.token_of {
+        None => None,
+        Some(name) => {
+            let tokens = runner.tokens.lock().expect("no panic under it");
+            Some(tokens.get(name).ok_or_else(|| format!("no token {name:?} is remembered"))?.to_string())
+        }
+    };
+    let token = remembered.as_ref().or(step.token.as_ref()).ok_or("there is no token")?;
+    let keys = keys(step)?;
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    match token.parse().and_then(|token| cache.observe(token, &keys)) {
+        Err(found) => expect::error(step, &found),
+        Ok(()) => expect::no_error(step),
+    }
 }
 
 fn stats(cache: &CacheService, step: &Step) -> Ended {

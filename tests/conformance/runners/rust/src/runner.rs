@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use scrubjay::{CacheService, Codec, SetOptions};
+use scrubjay::{CacheService, Codec, ConsistencyToken, SetOptions};
 
 use crate::expect;
 use crate::json::Json;
@@ -20,11 +20,13 @@ pub struct Runner {
     /// URL and prefix of the caches that do not say their own.
     defaults: Option<(String, String)>,
     caches: Mutex<BTreeMap<String, CacheService>>,
+    /// Those of receipts, by the names under which they are remembered.
+    pub tokens: Mutex<BTreeMap<String, ConsistencyToken>>,
 }
 
 impl Runner {
     pub fn new(defaults: Option<(String, String)>) -> Self {
-        Runner { defaults, caches: Mutex::default() }
+        Runner { defaults, caches: Mutex::default(), tokens: Mutex::default() }
     }
 
     pub fn steps<'a>(&'a self, steps: &'a [Step]) -> Pin<Box<dyn Future<Output = Ended> + 'a>> {

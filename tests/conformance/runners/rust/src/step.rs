@@ -35,6 +35,9 @@ pub struct Step {
     pub leader: Option<String>,
     pub step: Option<Box<Step>>,
     pub within: Option<f64>,
+    pub remember: Option<String>,
+    pub token: Option<String>,
+    pub token_of: Option<String>,
     #[serde(deserialize_with = "present")]
     pub expect: Option<Json>,
     pub expect_miss: bool,
