@@ -193,11 +193,10 @@ pub(crate) fn payload_at(entry: &[u8], payload: usize) -> usize {
     entry.len().saturating_sub(payload + CHECKSUM)
 }
 
-/// The versions of the empty tag and of others in the beginning of an entry, up to its payload.
-pub(crate) fn versions(beginning: &[u8]) -> Option<(Option<u64>, Vec<(Tag, u64)>)> {
+/// The versions in the beginning of an entry, up to its payload.
+pub(crate) fn versions(beginning: &[u8]) -> Option<Vector> {
     let count = beginning.get(66..68)?;
-    let Vector { clear, tags, .. } = vector(beginning, usize::from(u16_at(count, 0))).ok()?;
-    Some((clear, tags))
+    vector(beginning, usize::from(u16_at(count, 0))).ok()
 }
 
 /// Of an entry without its checksum: all of it but what the scripts change.
@@ -214,9 +213,9 @@ fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// The versions behind the header, and where the payload begins.
-struct Vector {
-    clear: Option<u64>,
-    tags: Vec<(Tag, u64)>,
+pub(crate) struct Vector {
+    pub clear: Option<u64>,
+    pub tags: Vec<(Tag, u64)>,
     start: usize,
 }
 

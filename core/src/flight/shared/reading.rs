@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Asked, Loaded, Shared};
 use crate::codec::{self, Codec};
-use crate::envelope::{self, State, Unreadable};
+use crate::envelope::{self, State, Unreadable, Vector};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::judging::{At, Candidate, Found};
 use crate::flight::record::{MAX_DEPTH, Record, Stamp};
@@ -73,7 +73,7 @@ impl Shared {
             Some(_) if self.is_pending(key) => Loaded::Damaged,
             Some(bytes) => match self.read(key, bytes, at) {
                 Ok(candidate) => return self.judge(candidate, looked),
-                Err(loaded) => loaded,
+                Err(loaded) => *loaded,
             },
             None => Loaded::Absent,
         })
@@ -82,7 +82,9 @@ impl Shared {
     /// What memory has of `key` still stands there: its tags may have changed.
     fn same(&self, key: &[u8], record: Record, looked: &Looked, at: At) -> Found {
         let beginning = record.origin.as_deref().and_then(envelope::versions);
-        let Some((clear, tags)) = beginning.filter(|_| !self.is_pending(key) && !self.unstored.has(key)) else {
+        let Some(Vector { clear, tags, .. }) =
+            beginning.filter(|_| !self.is_pending(key) && !self.unstored.has(key))
+        else {
             return Found::Known(Loaded::Damaged);
         };
         let fresh_until = record.expires.min(at.now + self.max_staleness);
@@ -94,34 +96,34 @@ impl Shared {
         self.tier.pending() > 0 && self.tier.is_pending(&self.layout.entry(key))
     }
 
-    fn read(&self, key: &[u8], bytes: Bytes, at: At) -> std::result::Result<Candidate, Loaded> {
+    fn read(&self, key: &[u8], bytes: Bytes, at: At) -> std::result::Result<Candidate, Box<Loaded>> {
         let At { server_now, now, .. } = at;
         let whole = (bytes.len() >= WORTH_ASKING).then(|| bytes.clone());
         let entry = match envelope::decode(bytes, self.prefix.as_bytes(), key, self.max_value) {
             Ok(entry) => entry,
             Err(Unreadable::Unknown) => {
                 self.counters.decode_misses.add(1);
-                return Err(Loaded::Foreign);
+                return Err(Box::new(Loaded::Foreign));
             }
             Err(Unreadable::Corrupt(_)) => {
                 self.counters.decode_misses.add(1);
-                return Err(Loaded::Damaged);
+                return Err(Box::new(Loaded::Damaged));
             }
             Err(Unreadable::WrongKey) => {
                 // Both: no value could be read, and who brought it is to blame.
                 self.counters.decode_misses.add(1);
                 self.counters.l2_errors.add(1);
                 self.tier.report_wrong_key();
-                return Err(Loaded::Unreachable);
+                return Err(Box::new(Loaded::Unreachable));
             }
         };
         // While it is loaded, or written, there is no value.
         if matches!(entry.state, State::Leased | State::Hold) {
-            return Err(Loaded::Absent);
+            return Err(Box::new(Loaded::Absent));
         }
         if !entry.negative && !readable(entry.codec, &entry.payload) {
             self.counters.decode_misses.add(1);
-            return Err(Loaded::Damaged);
+            return Err(Box::new(Loaded::Damaged));
         }
         // Each of the times is cut to whole milliseconds.
         let since = now.saturating_sub(server_now.saturating_sub(entry.stored_at) + 2);
@@ -130,7 +132,7 @@ impl Shared {
             false => Stored::Loaded(since.saturating_sub(entry.load_ms.into())),
         };
         if self.unstored.is_older(key, stored) {
-            return Err(Loaded::Damaged);
+            return Err(Box::new(Loaded::Damaged));
         }
         // Longer than any of ours is no life, and no sum of it is to overflow.
         let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
@@ -151,7 +153,7 @@ impl Shared {
         };
         let is_fresh = record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased);
         if !is_fresh && record.stale_until <= now {
-            return Err(Loaded::Absent);
+            return Err(Box::new(Loaded::Absent));
         }
         let (clear, tags) = (entry.clear, entry.tags);
         Ok(Candidate { record, is_fresh, clear, tags, unknown: Vec::new(), at })
