@@ -31,6 +31,7 @@ SCALE=0.005 benches/memory/rust/run.sh >"$out/memory.log"
 python3 benches/report.py memory "$out" >"$out/report.log"
 # Every language, with its peers, which are installed under target/ where they are not yet.
 SCALE=0.002 benches/seam/run.sh rust python node go >"$out/seam.log"
+SCALE=0.05 benches/coherence/run.sh rust python node go >"$out/coherence.log"
 
 python3 - "$out" <<'PYTHON'
 import json, pathlib, sys
@@ -80,5 +81,13 @@ for target in targets:
         assert (target["case"], target["metric"], peer) in seam, (target["case"], peer)
 assert xml.parse(out / "seam.svg").getroot().tag.endswith("svg")
 assert "0 no figure, 0 not run" in (out / "seam.log").read_text()
-print(f"{checks + 3} passed, 0 failed: benchmarks at a tiny scale")
+coherence = {(r["case"], r["metric"], r["subject"]): r["value"] for r in read("coherence.json")}
+for language in "rust", "python", "node", "go":
+    for subject in "scrubjay", "without-redis":
+        assert coherence[f"{language}/l1-hit", "ns", subject] > 0, (language, subject)
+    for outage in "stopped", "killed":
+        assert coherence[f"{language}/{outage}-warm", "p99_us", "scrubjay"] > 0, (language, outage)
+        assert coherence[f"{language}/{outage}-cold-open", "p50_over_us", "scrubjay"] < 1e6, (language, outage)
+assert " not run; figures" in (out / "coherence.log").read_text()
+print(f"{checks + 4} passed, 0 failed: benchmarks at a tiny scale")
 PYTHON

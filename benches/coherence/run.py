@@ -8,9 +8,10 @@ ready URL     opens its caches at the first time; answers when Redis tells of wr
 hits ROUNDS   times hits in memory, of a cache with Redis and of one in memory alone in turn:
               {"on": [ns], "off": [ns]}
 load SECONDS  callers of warm keys, in bursts, and of cold keys, whose fetch takes 5 ms, side by side:
-              {"warm": {"p50_us", "p99_us", "slow_ppm"}, "cold": [[over_us, open], ...]}: how many of a million calls
-              of warm keys took more than 1 ms; for each call of a cold key how much longer it took than its own fetch,
-              and whether the breaker was open when it began
+              {"warm": {"p50_us", "p99_us", "slow_ppm"}, "cold": [[over_us, state], ...]}
+              slow_ppm: how many of a million took more than 1 ms; over_us: how much longer than its own fetch a
+              call took; state: that of the breaker when it began, or "alone" for one of a cache in memory alone,
+              which shows what the load costs by itself
 
 Here the server is stopped and killed between them.
 """
@@ -31,7 +32,7 @@ SCALE = float(os.environ.get("SCALE", "1"))
 HIT_ROUNDS = max(11, round(1001 * min(1.0, SCALE)))
 ROUNDS = max(2, round(5 * SCALE))
 # Long enough for the breaker to open, and for memory to learn that it is told nothing any more.
-WINDOW = max(1.0, 3 * min(1.0, SCALE))
+WINDOW = max(1.0, 2 * min(1.0, SCALE))
 
 
 class Server:
@@ -138,13 +139,18 @@ def outage(figures: Figures, language: str, name: str, worker: Worker, server: S
     for subject, answer in ("before", before), ("scrubjay", during):
         for metric, unit in ("p50_us", "us"), ("p99_us", "us"), ("slow_ppm", "ppm"):
             figures.add(f"{case}-warm", subject, metric, unit, answer["warm"][metric])
-    calls = [over for over, _ in before["cold"]]
-    figures.add(f"{case}-cold-before", "scrubjay", "p99_over_us", "us", percentile(calls, 0.99))
-    for phase, is_open in ("until-open", False), ("open", True):
-        calls = [over for over, was_open in during["cold"] if was_open is is_open]
+    closed, alone = {"closed"}, {"alone"}
+    for phase, subject, cold, states in (
+        ("before", "scrubjay", before["cold"], closed),
+        ("until-open", "scrubjay", during["cold"], closed),
+        ("open", "scrubjay", during["cold"], {"open", "half_open"}),
+        ("open", "without-redis", during["cold"], alone),
+    ):
+        calls = [over for over, state in cold if state in states]
         if calls:
-            figures.add(f"{case}-cold-{phase}", "scrubjay", "p99_over_us", "us", percentile(calls, 0.99))
-            figures.add(f"{case}-cold-{phase}", "scrubjay", "most_over_us", "us", max(calls))
+            figures.add(f"{case}-cold-{phase}", subject, "p50_over_us", "us", percentile(calls, 0.5))
+            figures.add(f"{case}-cold-{phase}", subject, "p99_over_us", "us", percentile(calls, 0.99))
+            figures.add(f"{case}-cold-{phase}", subject, "most_over_us", "us", max(calls))
 
 
 def measure(language: str, command: list[str]) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import re
 import types
@@ -30,6 +31,8 @@ def test_the_snippets_of_the_readme(redis: Redis) -> None:
         return load_user(user_id)
 
     names: dict[str, Any] = {"load_user": load_user, "load_user_async": load_user_async, "__name__": "readme"}
+    # As every program has them: what imports at its first use needs them.
+    names["__builtins__"] = builtins
 
     async def main() -> None:
         for snippet in snippets:

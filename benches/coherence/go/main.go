@@ -156,18 +156,21 @@ func (c *caches) warm(end time.Time) (times []time.Duration) {
 }
 
 func (c *caches) cold(end time.Time) (calls [][2]any) {
-	for time.Now().Before(end) {
+	for n := 0; time.Now().Before(end); n++ {
 		key := fmt.Sprint("cold:", colds.Add(1))
-		isOpen := c.shared.Stats().BreakerState != "closed"
+		cache, state := c.shared, c.shared.Stats().BreakerState
+		if n%2 == 1 {
+			cache, state = c.alone, "alone"
+		}
 		var fetched time.Duration
 		begun := time.Now()
-		found, err := scrubjay.GetOrFetch(ctx, c.shared, key, ttl, func(context.Context) (string, error) {
+		found, err := scrubjay.GetOrFetch(ctx, cache, key, ttl, func(context.Context) (string, error) {
 			fetching := time.Now()
 			time.Sleep(fetchTime)
 			fetched = time.Since(fetching)
 			return key, nil
 		})
-		calls = append(calls, [2]any{micros(time.Since(begun) - fetched), isOpen})
+		calls = append(calls, [2]any{micros(time.Since(begun) - fetched), state})
 		check(err == nil && found == key)
 		time.Sleep(2 * fetchTime)
 	}

@@ -68,7 +68,7 @@ class Caches:
         """Warm and cold callers side by side."""
         end = time.perf_counter() + seconds
         warm: list[int] = []
-        cold: list[tuple[float, bool]] = []
+        cold: list[tuple[float, str]] = []
         callers = [threading.Thread(target=self._warm, args=(end, warm)) for _ in range(WARM_CALLERS)]
         callers += [threading.Thread(target=self._cold, args=(end, cold)) for _ in range(COLD_CALLERS)]
         for caller in callers:
@@ -97,7 +97,7 @@ class Caches:
             time.sleep(PAUSE_SECONDS)
         times += own
 
-    def _cold(self, end: float, calls: list[tuple[float, bool]]) -> None:
+    def _cold(self, end: float, calls: list[tuple[float, str]]) -> None:
         fetched = 0
 
         def load() -> str:
@@ -107,12 +107,14 @@ class Caches:
             fetched = time.perf_counter_ns() - begun
             return key
 
-        while time.perf_counter() < end:
+        for cache in itertools.cycle([self.shared, self.alone]):
+            if time.perf_counter() >= end:
+                return
             key = next(cold_keys)
-            is_open = self.shared.stats().breaker_state != "closed"
+            state = "alone" if cache is self.alone else cache.stats().breaker_state
             begun = time.perf_counter_ns()
-            found = self.shared.get_or_fetch(key, TTL, load)
-            calls.append(((time.perf_counter_ns() - begun - fetched) / 1e3, is_open))
+            found = cache.get_or_fetch(key, TTL, load)
+            calls.append(((time.perf_counter_ns() - begun - fetched) / 1e3, state))
             assert found == key
             time.sleep(2 * FETCH_SECONDS)
 

@@ -182,10 +182,9 @@ impl Tiers {
     /// Hosts do not look at the session themselves: this does, as often as the clock of their table is moved. Returns
     /// whether there is one to look at.
     #[inline]
-    pub fn look_at_session(&self) -> bool {
+    pub fn look_at_session(&self, now: u64) -> bool {
         let is_begun = self.session.is_begun();
-        let is_late =
-            is_begun && !self.options.max_staleness.is_zero() && self.session.until() <= self.clock.now_ms();
+        let is_late = is_begun && !self.options.max_staleness.is_zero() && self.session.until() <= now;
         // Once, until it is live again.
         if is_late && !self.late.swap(true, Ordering::AcqRel) {
             self.end_copies();

@@ -332,7 +332,7 @@ impl Tiers {
             self.serve_stale(waiters, &stale);
         }
         // Not `||`: both are to be looked at.
-        self.look_at_session() | self.table.has_flights()
+        self.look_at_session(self.clock.now_ms()) | self.table.has_flights()
     }
 
     /// Whether a value past its ttl may still be served.

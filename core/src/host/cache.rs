@@ -56,8 +56,10 @@ impl Cache {
     /// a silent server has made doubtful; a host that reads the time from the table sees that one tick later.
     pub fn now(&self) -> u32 {
         let tiers = self.tiers();
-        tiers.look_at_session();
-        tiers.slot_table().map_or(0, |table| table.time(tiers.clock.now_ms()))
+        // Read once: this is a part of every hit.
+        let now = tiers.clock.now_ms();
+        tiers.look_at_session(now);
+        tiers.slot_table().map_or(0, |table| table.time(now))
     }
 
     /// Adds to `gone` at most `max` of the copies that have died since the last call. Returns how many. A slot named

@@ -122,7 +122,8 @@ impl Caches {
             callers.push(spawn_local(warm_caller(self.shared.clone(), end, warm.clone())));
         }
         for _ in 0..COLD_CALLERS {
-            callers.push(spawn_local(cold_caller(self.shared.clone(), end, cold.clone())));
+            let caches = [self.shared.clone(), self.alone.clone()];
+            callers.push(spawn_local(cold_caller(caches, end, cold.clone())));
         }
         for caller in callers {
             caller.await?.map_err(|error| error.to_string())?;
@@ -130,7 +131,7 @@ impl Caches {
         let mut warm = warm.take();
         warm.sort_unstable();
         let (p50, p99) = (micros(warm[warm.len() / 2]), micros(warm[warm.len() * 99 / 100]));
-        let cold: Vec<(f64, bool)> = cold.take();
+        let cold: Vec<(f64, &str)> = cold.take();
         let slow = warm.len() - warm.partition_point(|time| *time < SLOW);
         let slow_ppm = slow as f64 * 1e6 / warm.len() as f64;
         Ok(json!({"warm": {"p50_us": p50, "p99_us": p99, "slow_ppm": slow_ppm}, "cold": cold}))
@@ -163,13 +164,21 @@ async fn warm_caller(
 }
 
 async fn cold_caller(
-    cache: CacheService,
+    caches: [CacheService; 2],
     end: Instant,
-    calls: Rc<RefCell<Vec<(f64, bool)>>>,
+    calls: Rc<RefCell<Vec<(f64, &'static str)>>>,
 ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
-    while Instant::now() < end {
+    for which in [0, 1].into_iter().cycle() {
+        if Instant::now() >= end {
+            break;
+        }
+        let cache = &caches[which];
         let key = format!("cold:{}", COLDS.fetch_add(1, Ordering::Relaxed));
-        let is_open = cache.stats().breaker_state != BreakerState::Closed;
+        let state = match cache.stats().breaker_state {
+            _ if which == 1 => "alone",
+            BreakerState::Closed => "closed",
+            _ => "open",
+        };
         let fetched = Cell::new(Duration::ZERO);
         let begun = Instant::now();
         let found: String = cache
@@ -180,7 +189,7 @@ async fn cold_caller(
                 value
             })
             .await?;
-        calls.borrow_mut().push((micros(begun.elapsed().saturating_sub(fetched.get())), is_open));
+        calls.borrow_mut().push((micros(begun.elapsed().saturating_sub(fetched.get())), state));
         if found != key {
             return Err("a wrong value".into());
         }
