@@ -14,6 +14,8 @@ REQUESTS ?=
 export SCALE
 
 TARGET := $(CURDIR)/target
+# Go does not see that the static library has changed, unless the flags that it is used with do.
+WITH_LIBRARY = CGO_CFLAGS="-g -O2 -DSCRUBJAY_LIBRARY=$$(cksum <$(CURDIR)/go/lib/linux_amd64/libscrubjay.a | cut -d' ' -f1)"
 PYTHON = $(firstword $(wildcard $(TARGET)/python/clean-*/bin/python))
 
 .PHONY: help
@@ -33,7 +35,7 @@ demo-setup:
 .PHONY: demo
 demo: demo-setup python node go-library ## four services in four languages answer a shop's requests through one cache
 	@cargo build --quiet --release -p scrubjay-demo-shop
-	@cd examples/demo/services/go && go build -o $(TARGET)/demo-shop-go .
+	@cd examples/demo/services/go && $(WITH_LIBRARY) go build -o $(TARGET)/demo-shop-go .
 	@cd examples/demo/services/node && npm install --no-audit --no-fund --silent
 	@mkdir -p examples/demo/services/node/node_modules
 	@ln -sfn $(CURDIR)/bindings-node examples/demo/services/node/node_modules/scrubjay
@@ -89,9 +91,9 @@ test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, ex
 
 .PHONY: test-go
 test-go: go-library ## the Go module: gofmt, vet, tests under the race detector
-	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../examples/demo/services/go | tee /dev/stderr)"
-	@cd go && go vet ./...
-	@cd go && go test -race -timeout 600s ./...
+	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
+	@cd go && $(WITH_LIBRARY) go vet ./...
+	@cd go && $(WITH_LIBRARY) go test -race -timeout 600s ./...
 
 .PHONY: test-python
 test-python: ## the wheel in a clean environment: ruff, mypy, stubtest, pytest
@@ -114,7 +116,8 @@ interop: runners ## every language writes, every language reads and deletes
 # What is proven by many runs, not by one: each target writes target/proof/<name>.json.
 .PHONY: test-proof
 test-proof: ## the proofs at a small scale
-	@$(MAKE) interleave fleet SCALE=$(SCALE)
+	@$(MAKE) interleave crash-update fleet SCALE=$(SCALE)
+	@$(MAKE) witness SCALE=$(SCALE) SEED=1 FAULTS='$(WITNESS_SHORT)'
 
 .PHONY: fleet
 fleet: runners python ## a cold key, 250 callers in a process of each language: one load [SCALE=1 is 200 rounds]
@@ -123,6 +126,26 @@ fleet: runners python ## a cold key, 250 callers in a process of each language: 
 .PHONY: interleave
 interleave: python ## random schedules of readers and writers in several processes leave no stale value [SCALE=1 is 100,000, SEED=n]
 	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/interleave.py
+
+.PHONY: crash-update
+crash-update: python ## writers killed between commit and invalidation leave no old value [SCALE=1 is 1,000 kills, SEED=n]
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash_update.py
+
+# `make witness FAULTS="kill freeze-1s"` plays only these.
+FAULTS ?=
+# What `make test` plays: no fault, some of the server, the network, the data and the clients, and the controls.
+WITNESS_SHORT = none kill freeze-1s hole-both kill-pubsub flushall freeze-client control-ttl-only control-old-copy
+
+.PHONY: witness
+witness: witness-workers ## what workers in four languages read, against the truth, while things fail [SCALE=1 is 10^6 reads and 10^5 a fault, SEED=n, FAULTS="kill clock"]
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/witness $(FAULTS)
+
+.PHONY: witness-workers
+witness-workers: go-library python node
+	@cargo build --quiet --locked --release -p scrubjay-witness
+	@mkdir -p $(TARGET)/witness
+	@cd tests/proof/witness/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/witness/go .
+	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/witness/clock_shift.so tests/support/clock_shift.c
 
 .PHONY: test-docs
 test-docs: runners ## the snippets of the README, run
@@ -210,7 +233,7 @@ go-library: ## the static library and the header, where the Go module finds them
 runners: go-library
 	@cargo build --quiet --locked --release -p scrubjay-conformance
 	@mkdir -p $(TARGET)/conformance
-	@cd tests/conformance/runners/go && go build -o $(TARGET)/conformance/go .
+	@cd tests/conformance/runners/go && $(WITH_LIBRARY) go build -o $(TARGET)/conformance/go .
 	@$(MAKE) -s -C tests/conformance/runners/c OUT=$(TARGET)/conformance/c LIB_DIR=$(TARGET)/release
 
 .PHONY: header

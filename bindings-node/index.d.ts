@@ -20,6 +20,8 @@ export interface StoreOptions {
   ttl?: number | undefined
   /** Default: the `codec` of the cache. */
   codec?: Codec | undefined
+  /** The tags of the entry, at most 16 (the option `maxTags`), each 1 to 128 bytes: see `invalidateTags`. */
+  tags?: Iterable<string> | null | undefined
 }
 
 /** How a call of `getOrFetch` is made. */
@@ -31,6 +33,8 @@ export interface FetchOptions {
   signal?: AbortSignal | undefined
   /** What the value is stored as. Default: the `codec` of the cache. */
   codec?: Codec | undefined
+  /** The tags of the entry; they may stand beside the ttl as well. */
+  tags?: Iterable<string> | null | undefined
 }
 
 /** What a fetch is given. */
@@ -41,6 +45,26 @@ export interface FetchContext {
    */
   readonly signal: AbortSignal
 }
+
+/** What a fetch gives that says itself how its value is to be stored: see `fetched`. */
+export interface Fetched<T> {
+  readonly value: T
+  readonly ttl: number | undefined
+  readonly tags: readonly string[] | undefined
+}
+
+/**
+ * What a fetch may give instead of its value, where only the value tells how it is to be stored. Callers get the value.
+ *
+ * A tag that is named here may have been invalidated while the fetch ran: if nothing is known of it in this process, the
+ * value is stored for 2 s and not in memory, and the next fetch knows.
+ *
+ * @param options `ttl` instead of what the call says; `tags` beside those of the call
+ */
+export function fetched<T>(
+  value: T,
+  options?: { ttl?: number | undefined; tags?: Iterable<string> | null | undefined },
+): Fetched<T>
 
 /** What became of a write. */
 export interface Receipt {
@@ -81,6 +105,8 @@ export interface CacheOptions {
   negativeTtl?: number | undefined
   /** How many fetches of this cache may run at once, 1 to 1000000. Default 64. */
   originConcurrency?: number | undefined
+  /** How many tags one entry may have, 1 to 64. Default 16. */
+  maxTags?: number | undefined
   /** What values are stored as when a call does not say. Default `json`. */
   codec?: Codec | undefined
   /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
@@ -116,6 +142,7 @@ export interface SharedOptions {
   max_value?: number | undefined
   negative_ttl?: number | undefined
   origin_concurrency?: number | undefined
+  max_tags?: number | undefined
   codec?: Codec | undefined
   refresh_ahead?: boolean | undefined
   isolate?: boolean | undefined
@@ -124,6 +151,72 @@ export interface SharedOptions {
   tls_key?: string | null | undefined
   username?: string | null | undefined
   password?: string | null | undefined
+}
+
+/** How an update goes. */
+export interface UpdateOptions {
+  /**
+   * For how long nothing is stored should the writer die, in seconds: 0.1 to 3600. Default 30. It must be longer than the
+   * longest transaction.
+   */
+  intentTtl?: number | undefined
+  /** For how long nothing is stored after the write, in seconds: where fetches read a replica, the bound of its lag. */
+  hold?: number | undefined
+  /** Do not write where the shared tier cannot be told of it. Default false. */
+  strict?: boolean | undefined
+  /** Gives up before the write is run, and is handed to it. */
+  signal?: AbortSignal | undefined
+}
+
+/** What an update came to. */
+export interface Updated<T> {
+  /** What the write gave. */
+  value: T
+  /** What became of the invalidation. */
+  receipt: Receipt
+}
+
+/** What a cache knows of one key. Times are seconds; null is what there is not. The same fields in every language. */
+export interface Explanation {
+  /** What would answer a read now: the memory of this process, the shared tier, or nothing: a miss. */
+  tier: 'l1' | 'l2' | null
+  /** Why: `held` is by a writer at work, `pending` an invalidation that has not landed, `foreign` of another release. */
+  reason:
+    | 'fresh'
+    | 'absent'
+    | 'expired'
+    | 'invalidated'
+    | 'held'
+    | 'loading'
+    | 'pending'
+    | 'damaged'
+    | 'foreign'
+    | 'unreachable'
+  /** Whether there is a value past its time, for when a fetch fails or is slow. */
+  stale: boolean
+  /** How long ago the value was stored. */
+  age: number | null
+  /** How long it stays fresh; negative where it is not any more. */
+  ttl: number | null
+  /** How long it may be served stale from now on, its fresh time included. */
+  stale_ttl: number | null
+  /** The number of its write in the sequence of the shared tier. */
+  version: number | null
+  /** The tags of the value. */
+  tags: string[]
+  /** Who loads it now: this process or another one, and how long it has unless that is extended. */
+  lease: { here: boolean; left: number } | null
+  /** The writers that are at work, and when the last of them is given up. */
+  hold: { writers: number; left: number } | null
+  /** How long its last load took, in milliseconds. */
+  load_ms: number | null
+  codec: 'json' | 'msgpack' | 'raw' | null
+  /** The length of the value as it is stored. */
+  bytes: number | null
+  /** Whether it is a remembered "not found". */
+  negative: boolean
+  /** Whether the shared tier could be asked, or there is none. */
+  reachable: boolean
 }
 
 /** The counters of a cache since it was opened. The same fields in every language. */
@@ -206,8 +299,8 @@ export class CacheService {
   /**
    * Stores a value.
    *
-   * @param ttl how long it is fresh, in seconds: 0.001 to 31536000; or an object with `ttl` and `codec`. Default: the
-   *   `ttl` of the cache
+   * @param ttl how long it is fresh, in seconds: 0.001 to 31536000; or an object with `ttl`, `codec` and `tags`.
+   *   Default: the `ttl` of the cache
    */
   set(key: Key, value: unknown, ttl?: number | StoreOptions): Promise<Receipt>
 
@@ -232,7 +325,7 @@ export class CacheService {
   getOrFetch<T>(
     key: Key,
     ttl: number | StoreOptions | null | undefined,
-    fetch: (context: FetchContext) => T | PromiseLike<T>,
+    fetch: (context: FetchContext) => T | Fetched<T> | PromiseLike<T | Fetched<T>>,
     options?: FetchOptions,
   ): Promise<T>
 
@@ -248,6 +341,31 @@ export class CacheService {
 
   /** Removes many keys in one round trip. */
   deleteMany(keys: Iterable<Key>): Promise<Receipt>
+
+  /**
+   * Runs `write`, which changes the source of these keys, such that no old value of theirs is left after it: from before
+   * it runs until it has ended nothing is stored under the keys, in any process; then they are invalidated, whatever
+   * became of it. A process that dies in between leaves only that, for `intentTtl`.
+   *
+   * What `write` throws is thrown unchanged, once the keys are invalidated. That the shared tier cannot be reached is no
+   * error, but with `strict`: then it rejects with `Unavailable`, and `write` is not run.
+   *
+   * When the signal aborts before `write` is run, it is not run. A `write` that runs is told by its own `signal`, and its
+   * end is waited for.
+   *
+   * @throws {InvalidKey | InvalidOption | Overloaded | Closed} before `write` is run; `Closed` also after it
+   */
+  update<T>(
+    keys: Iterable<Key>,
+    write: (context: FetchContext) => T | PromiseLike<T>,
+    options?: UpdateOptions,
+  ): Promise<Updated<T>>
+
+  /**
+   * What this cache knows of a key: which tier would answer and why, its age and lives, who loads it and who is about to
+   * write it. It tells neither value nor key, changes nothing and counts as no read.
+   */
+  explain(key: Key): Promise<Explanation>
 
   /**
    * The values of many keys. `fetch` is run once with those that have none and that nobody else is loading; then the
@@ -270,7 +388,13 @@ export class CacheService {
     options?: FetchOptions,
   ): Promise<Map<Key, T>>
 
-  /** Removes every key of this cache's prefix. */
+  /**
+   * Invalidates every entry that has one of these tags, however many there are. When it resolves without `pending`, no
+   * load that began before is stored in any tier.
+   */
+  invalidateTags(tags: Iterable<string>): Promise<Receipt>
+
+  /** Removes everything of this cache's prefix, in one step. What is being loaded then is not stored. */
   clear(): Promise<Receipt>
 
   /** The counters of this cache since it was opened. */
@@ -401,12 +525,12 @@ export class MemoryCache<V = unknown, K = string> {
 
 /** What a fetch of many keys brings. */
 export type FetchedMany<T> =
-  | ReadonlyMap<Key, T | undefined>
-  | ReadonlyMap<string, T | undefined>
-  | Readonly<Record<string, T | undefined>>
+  | ReadonlyMap<Key, T | Fetched<T> | undefined>
+  | ReadonlyMap<string, T | Fetched<T> | undefined>
+  | Readonly<Record<string, T | Fetched<T> | undefined>>
 
 /** How the results of a function are cached. */
-export interface CachedOptions<Args extends unknown[] = never[]> extends StoreOptions {
+export interface CachedOptions<Args extends unknown[] = never[]> extends Omit<StoreOptions, 'tags'> {
   /**
    * The keys: a template, or a function of the arguments.
    *
@@ -418,6 +542,8 @@ export interface CachedOptions<Args extends unknown[] = never[]> extends StoreOp
    * data. Two functions of one name in a cache are refused.
    */
   key?: string | ((...args: Args) => Key) | undefined
+  /** The tags of results: templates as those of `key`, or a function of the arguments. */
+  tags?: Iterable<string> | ((...args: Args) => Iterable<string>) | null | undefined
 }
 
 /**
@@ -432,7 +558,10 @@ export function cached<This, Args extends unknown[], R>(
   cache: CacheService,
   options: number | CachedOptions<Args> | null | undefined,
   fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => Promise<Awaited<R>>
+): (this: This, ...args: Args) => Promise<Value<Awaited<R>>>
+
+/** The value of what a fetch gives. */
+export type Value<R> = R extends Fetched<infer T> ? T : R
 
 /** Decorates async methods: see `Cached`. */
 export interface CachedDecorator {

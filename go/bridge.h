@@ -80,13 +80,16 @@ static sj_slice sjgo_slice(const void *ptr, size_t len) {
 	return slice;
 }
 
-static sj_put_opts sjgo_put(uint32_t codec, int64_t ttl_ms, uint32_t store_as) {
-	sj_put_opts put = {sizeof put, codec, ttl_ms, store_as, 0};
+static sj_put_opts sjgo_put(uint32_t codec, int64_t ttl_ms, uint32_t store_as,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count) {
+	sj_put_opts put = {sizeof put, codec, ttl_ms, store_as, 0, sjgo_slice(tags, tags_len), tag_ends, tag_count};
 	return put;
 }
 
-static sj_fetch_opts sjgo_fetch(uint32_t flags, int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len) {
-	sj_fetch_opts fetch = {sizeof fetch, flags, ttl_ms, store_as, 0, held, held_len, 0};
+static sj_fetch_opts sjgo_fetch(uint32_t flags, int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count) {
+	sj_fetch_opts fetch = {sizeof fetch, flags, ttl_ms, store_as, 0, held, held_len, 0,
+		sjgo_slice(tags, tags_len), tag_ends, tag_count};
 	return fetch;
 }
 
@@ -113,9 +116,10 @@ static int32_t sjgo_get(sj_cache *cache, const void *key, size_t key_len,
 
 static int32_t sjgo_set(sj_cache *cache, const void *key, size_t key_len, const void *value, size_t value_len,
 		uint32_t codec, int64_t ttl_ms, uint32_t store_as,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as);
+	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as, tags, tags_len, tag_ends, tag_count);
 	int32_t status = sj_set_async(cache, sjgo_slice(key, key_len), sjgo_slice(value, value_len), &put, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
@@ -124,6 +128,13 @@ static int32_t sjgo_delete(sj_cache *cache, const void *key, size_t key_len,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
 	int32_t status = sj_delete_async(cache, sjgo_slice(key, key_len), queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_invalidate_tags(sj_cache *cache, const void *tags, size_t tags_len, const uint64_t *ends, size_t n,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_invalidate_tags_async(cache, sjgo_slice(tags, tags_len), ends, n, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
 
@@ -139,9 +150,10 @@ static int32_t sjgo_close(sj_cache *cache, sj_queue *queue, uint64_t token, sjgo
 
 static int32_t sjgo_begin(sj_cache *cache, const void *key, size_t key_len,
 		uint32_t flags, int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	sj_fetch_opts fetch = sjgo_fetch(flags, ttl_ms, store_as, held, held_len);
+	sj_fetch_opts fetch = sjgo_fetch(flags, ttl_ms, store_as, held, held_len, tags, tags_len, tag_ends, tag_count);
 	int32_t status = sj_begin(cache, sjgo_slice(key, key_len), &fetch, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
@@ -163,9 +175,10 @@ static int32_t sjgo_delete_many(sj_cache *cache, const void *keys, size_t keys_l
 static int32_t sjgo_set_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *key_ends,
 		const void *values, size_t values_len, const uint64_t *value_ends, const uint32_t *codecs, size_t n,
 		int64_t ttl_ms, uint32_t store_as,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	sj_put_opts put = sjgo_put(SJ_JSON, ttl_ms, store_as);
+	sj_put_opts put = sjgo_put(SJ_JSON, ttl_ms, store_as, tags, tags_len, tag_ends, tag_count);
 	int32_t status = sj_set_many_async(cache, sjgo_slice(keys, keys_len), key_ends, sjgo_slice(values, values_len),
 		value_ends, codecs, n, &put, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
@@ -173,16 +186,18 @@ static int32_t sjgo_set_many(sj_cache *cache, const void *keys, size_t keys_len,
 
 static int32_t sjgo_begin_many(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t n,
 		int64_t ttl_ms, uint32_t store_as, const uint64_t *held, size_t held_len,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	sj_fetch_opts fetch = sjgo_fetch(0, ttl_ms, store_as, held, held_len);
+	sj_fetch_opts fetch = sjgo_fetch(0, ttl_ms, store_as, held, held_len, tags, tags_len, tag_ends, tag_count);
 	int32_t status = sj_begin_many(cache, sjgo_slice(keys, keys_len), ends, n, &fetch, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
 
 static int32_t sjgo_fulfil(sj_cache *cache, uint64_t lease, const void *value, size_t value_len,
-		uint32_t codec, int64_t ttl_ms, uint32_t store_as, sjgo_reply *reply, uint8_t *room, size_t cap) {
-	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as);
+		uint32_t codec, int64_t ttl_ms, uint32_t store_as,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as, tags, tags_len, tag_ends, tag_count);
 	sj_error *error = NULL;
 	int32_t status = sj_fulfil(cache, lease, sjgo_slice(value, value_len), &put, NULL, &error);
 	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
@@ -272,6 +287,29 @@ static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, siz
 		used += sjgo_take(&out[i], &replies[i], room, used, cap, SJGO_SHORT);
 	}
 	return count < 0 ? 0 : (size_t)count;
+}
+
+static int32_t sjgo_update_begin(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t count,
+		uint32_t flags, int64_t intent_ttl_ms, int64_t hold_ms,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_update_opts opts = {sizeof opts, flags, intent_ttl_ms, hold_ms};
+	int32_t status = sj_update_begin_async(cache, sjgo_slice(keys, keys_len), ends, count, &opts, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_update_end(sj_cache *cache, uint64_t update,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_update_end_async(cache, update, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_explain(sj_cache *cache, const void *key, size_t key_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_explain_async(cache, sjgo_slice(key, key_len), queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
 }
 
 #endif

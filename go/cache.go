@@ -127,7 +127,14 @@ func (c *CacheService) Delete(ctx context.Context, key string) (Receipt, error) 
 	return c.write(ctx, "delete", func(call *call) (reply, bool) { return capiDelete(c.handle, call, key) })
 }
 
-// Clear removes every key of this cache's prefix.
+// InvalidateTags ends every entry that has one of these tags, however many there are. When it returns a receipt that is
+// not pending, no load that began before is stored in any tier.
+func (c *CacheService) InvalidateTags(ctx context.Context, tags ...string) (Receipt, error) {
+	flat := flatten(tags)
+	return c.write(ctx, "invalidate_tags", func(call *call) (reply, bool) { return capiInvalidateTags(c.handle, call, flat) })
+}
+
+// Clear removes everything of this cache's prefix, in one step. What is being loaded then is not stored.
 func (c *CacheService) Clear(ctx context.Context) (Receipt, error) {
 	return c.write(ctx, "clear", func(call *call) (reply, bool) { return capiClear(c.handle, call) })
 }

@@ -19,6 +19,8 @@ type CachedOptions struct {
 	// Default: a key of the function's name and its argument as JSON. A closure, a method value and an instance of a
 	// generic function have no name of their own: they need a Key.
 	Key string
+	// Tags are the templates of the tags, as those of Key, like "users" or "team:{Team}". Default: none.
+	Tags []string
 	// TTL is how long a result is fresh. Default: that of the cache.
 	TTL time.Duration
 	// Codec is what results are stored as. Default: that of the cache.
@@ -40,7 +42,7 @@ func Cached[A, T any](cache *CacheService, opts CachedOptions, fn func(context.C
 		}
 		return cachedBy(cache, opts, func(arg A) (string, error) { return defaultKey(name, arg) }, fn)
 	}
-	template, err := parseTemplate(opts.Key, reflect.TypeFor[A]())
+	template, err := parseTemplate("key", opts.Key, reflect.TypeFor[A]())
 	if err != nil {
 		return func(context.Context, A) (T, error) { var none T; return none, err }
 	}
@@ -58,14 +60,44 @@ func cachedBy[A, T any](cache *CacheService, opts CachedOptions, key func(A) (st
 	if put.ttl == 0 {
 		put.ttl = DefaultTTL
 	}
+	templates := make([]*template, len(opts.Tags))
+	for i, text := range opts.Tags {
+		template, err := parseTemplate("tags", text, reflect.TypeFor[A]())
+		if err != nil {
+			return func(context.Context, A) (T, error) { var none T; return none, err }
+		}
+		templates[i] = template
+	}
 	return func(ctx context.Context, arg A) (T, error) {
 		k, err := key(arg)
 		if err != nil {
 			var none T
 			return none, err
 		}
+		put := put
+		if len(templates) > 0 {
+			tags, err := renderTags(templates, reflect.ValueOf(&arg).Elem())
+			if err != nil {
+				var none T
+				return none, err
+			}
+			put.tags = tags
+		}
 		return load(ctx, cache, k, put, false, func(ctx context.Context) (T, error) { return fn(ctx, arg) })
 	}
+}
+
+// renderTags are the tags of a result.
+func renderTags(templates []*template, arg reflect.Value) (*flat, error) {
+	tags := &flat{}
+	for _, template := range templates {
+		tag, err := template.render(arg)
+		if err != nil {
+			return nil, err
+		}
+		tags.add(tag)
+	}
+	return tags, nil
 }
 
 // functionName is the name of fn where that says which function it is.

@@ -65,8 +65,9 @@ func capiGet(h *handle, c *call, key string) (reply, bool) {
 }
 
 func capiSet(h *handle, c *call, key string, value encoded, put put) (reply, bool) {
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_set(h.cache, stringPtr(key), C.size_t(len(key)), bytesPtr(value.bytes), C.size_t(len(value.bytes)),
-		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(),
+		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount,
 		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
@@ -74,6 +75,13 @@ func capiSet(h *handle, c *call, key string, value encoded, put put) (reply, boo
 
 func capiDelete(h *handle, c *call, key string) (reply, bool) {
 	status := C.sjgo_delete(h.cache, stringPtr(key), C.size_t(len(key)), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiInvalidateTags(h *handle, c *call, tags flat) (reply, bool) {
+	status := C.sjgo_invalidate_tags(h.cache, bytesPtr(tags.bytes), C.size_t(len(tags.bytes)), numbersPtr(tags.ends), C.size_t(len(tags.ends)),
+		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
 }
@@ -109,17 +117,45 @@ func capiBegin(h *handle, c *call, key string, put put, held []uint64, bypass bo
 	if bypass {
 		flags = C.SJ_FETCH_BYPASS_CACHE
 	}
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_begin(h.cache, stringPtr(key), C.size_t(len(key)),
 		flags, C.int64_t(put.millis()), put.storeAs(), numbersPtr(held), C.size_t(len(held)),
+		tags, tagsLen, tagEnds, tagCount,
 		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
 }
 
 func capiBeginMany(h *handle, c *call, keys flat, put put, held []uint64) (reply, bool) {
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_begin_many(h.cache, bytesPtr(keys.bytes), C.size_t(len(keys.bytes)), numbersPtr(keys.ends), C.size_t(len(keys.ends)),
 		C.int64_t(put.millis()), put.storeAs(), numbersPtr(held), C.size_t(len(held)),
+		tags, tagsLen, tagEnds, tagCount,
 		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiUpdateBegin(h *handle, c *call, keys flat, how *updating) (reply, bool) {
+	var flags C.uint32_t
+	if how.strict {
+		flags = C.SJ_UPDATE_STRICT
+	}
+	status := C.sjgo_update_begin(h.cache, bytesPtr(keys.bytes), C.size_t(len(keys.bytes)), numbersPtr(keys.ends), C.size_t(len(keys.ends)),
+		flags, C.int64_t(how.intentTTL), C.int64_t(how.hold),
+		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiUpdateEnd(h *handle, c *call, update uint64) (reply, bool) {
+	status := C.sjgo_update_end(h.cache, C.uint64_t(update), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiExplain(h *handle, c *call, key string) (reply, bool) {
+	status := C.sjgo_explain(h.cache, stringPtr(key), C.size_t(len(key)), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
 }
@@ -131,8 +167,9 @@ func capiFulfil(h *handle, lease uint64, value encoded, put put) error {
 		raw  rawReply
 		room [512]byte
 	)
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_fulfil(h.cache, C.uint64_t(lease), bytesPtr(value.bytes), C.size_t(len(value.bytes)),
-		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(), &raw, roomPtr(room[:]), C.size_t(len(room)))
+		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount, &raw, roomPtr(room[:]), C.size_t(len(room)))
 	runtime.KeepAlive(h)
 	switch {
 	case status >= 0 || Kind(-status) == ErrLeaseExpired || Kind(-status) == ErrClosed:
@@ -372,6 +409,14 @@ func (b *batch) deliver(i int) {
 	})
 }
 
+// flatTags are the tags as the library takes them.
+func (p put) flatTags() (unsafe.Pointer, C.size_t, *C.uint64_t, C.size_t) {
+	if p.tags == nil {
+		return nil, 0, nil, 0
+	}
+	return bytesPtr(p.tags.bytes), C.size_t(len(p.tags.bytes)), numbersPtr(p.tags.ends), C.size_t(len(p.tags.ends))
+}
+
 // storeAs is the codec that the library is to store a value in.
 func (p put) storeAs() C.uint32_t {
 	switch p.codec {
@@ -397,9 +442,10 @@ func numbersPtr(numbers []uint64) *C.uint64_t { return (*C.uint64_t)(unsafe.Slic
 
 func capiSetMany(h *handle, c *call, entries *flatEntries, put put) (reply, bool) {
 	keys, values := entries.keys, entries.values
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_set_many(h.cache, bytesPtr(keys.bytes), C.size_t(len(keys.bytes)), numbersPtr(keys.ends),
 		bytesPtr(values.bytes), C.size_t(len(values.bytes)), numbersPtr(values.ends),
-		(*C.uint32_t)(unsafe.SliceData(entries.codecs)), C.size_t(len(keys.ends)), C.int64_t(put.millis()), put.storeAs(),
+		(*C.uint32_t)(unsafe.SliceData(entries.codecs)), C.size_t(len(keys.ends)), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount,
 		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))

@@ -20,7 +20,7 @@ import (
 // fetch runs in the goroutine of the caller. The context it is given carries what is being loaded: pass it on to the
 // cache calls inside. A hit close to its end may run fetch in a goroutine of its own, on a context that is not
 // cancelled with ctx, to refresh the value while this call returns the present one. fetch must give a value that is
-// right for every caller of that key.
+// right for every caller of that key; [StoreAs] says inside of it how that value is to be stored.
 func GetOrFetch[T any](ctx context.Context, cache *CacheService, key string, ttl time.Duration, fetch func(context.Context) (T, error), opts ...SetOption) (T, error) {
 	return load(ctx, cache, key, newPut(ttl, opts), false, fetch)
 }
@@ -99,7 +99,8 @@ func lead[T any](ctx context.Context, cache *CacheService, lease uint64, put put
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	value, err := fetch(withLease(ctx, lease))
+	inside, scope := withLease(ctx, lease)
+	value, err := fetch(inside)
 	if err != nil {
 		if err == errAbsent || isEndOf(ctx, err) {
 			return none, err
@@ -114,7 +115,7 @@ func lead[T any](ctx context.Context, cache *CacheService, lease uint64, put put
 	}
 	defer bytes.release()
 	answered = true
-	if err := capiFulfil(cache.handle, lease, bytes, put); err != nil {
+	if err := capiFulfil(cache.handle, lease, bytes, scope.put(put, "")); err != nil {
 		return none, err
 	}
 	return value, nil
@@ -154,17 +155,4 @@ func kindOf(err error) Kind {
 func isEndOf(ctx context.Context, err error) bool {
 	return ctx.Err() != nil &&
 		(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Cause(ctx)))
-}
-
-// heldKey is under which a context carries the leases of the fetches inside which it is used.
-type heldKey struct{}
-
-func heldLeases(ctx context.Context) []uint64 {
-	held, _ := ctx.Value(heldKey{}).([]uint64)
-	return held
-}
-
-func withLease(ctx context.Context, leases ...uint64) context.Context {
-	held := heldLeases(ctx)
-	return context.WithValue(ctx, heldKey{}, append(held[:len(held):len(held)], leases...))
 }

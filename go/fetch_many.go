@@ -155,7 +155,8 @@ func (m *manyLoad[T]) lead(ctx context.Context, leads []led) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	fetched, err := m.fetch(withLease(ctx, leases...), keys)
+	inside, scope := withLease(ctx, leases...)
+	fetched, err := m.fetch(inside, keys)
 	if err != nil && isEndOf(ctx, err) {
 		return err
 	}
@@ -166,7 +167,7 @@ func (m *manyLoad[T]) lead(ctx context.Context, leads []led) error {
 		case err != nil:
 			m.fail(lead, kindOf(err), err)
 		case found:
-			m.fulfil(lead, value)
+			m.fulfil(lead, value, scope.put(m.put, lead.key))
 		default:
 			m.abandon(lead)
 		}
@@ -180,7 +181,7 @@ func (m *manyLoad[T]) abandon(lead led) {
 	}
 }
 
-func (m *manyLoad[T]) fulfil(lead led, value T) {
+func (m *manyLoad[T]) fulfil(lead led, value T, put put) {
 	if lead.lease == 0 {
 		m.values[lead.key] = value
 		return
@@ -191,7 +192,7 @@ func (m *manyLoad[T]) fulfil(lead led, value T) {
 		return
 	}
 	defer bytes.release()
-	if err := capiFulfil(m.cache.handle, lead.lease, bytes, m.put); err != nil {
+	if err := capiFulfil(m.cache.handle, lead.lease, bytes, put); err != nil {
 		m.failed[lead.key] = err
 		return
 	}
@@ -214,6 +215,7 @@ func (m *manyLoad[T]) fail(lead led, kind Kind, err error) {
 func (m *manyLoad[T]) loadAgain(ctx context.Context, key string) error {
 	value, err := load(ctx, m.cache, key, m.put, true, func(ctx context.Context) (T, error) {
 		fetched, err := m.fetch(ctx, []string{key})
+		scopeOf(ctx).alone(key)
 		value, found := fetched[key]
 		if err == nil && !found {
 			err = errAbsent

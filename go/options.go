@@ -69,6 +69,8 @@ type Options struct {
 	OriginConcurrency int
 	// Codec is what values are stored as when a call does not say. Default: JSON.
 	Codec Codec
+	// MaxTags is how many tags one entry may have, 1 to 64. Default: 16.
+	MaxTags int
 	// RefreshAhead is whether a hit near its end may draw one caller to refresh the value in a goroutine, ahead of
 	// its expiry. Default: true.
 	RefreshAhead *bool
@@ -110,6 +112,7 @@ func (o Options) json() ([]byte, error) {
 	setDuration(fields, "negative_ttl", o.NegativeTTL)
 	set(fields, "origin_concurrency", o.OriginConcurrency)
 	set(fields, "codec", o.Codec)
+	set(fields, "max_tags", o.MaxTags)
 	setPointer(fields, "refresh_ahead", o.RefreshAhead)
 	set(fields, "isolate", o.Isolate)
 	set(fields, "tls_ca", o.TLSCA)
@@ -173,10 +176,24 @@ func WithCodec(codec Codec) SetOption {
 	return func(p *put) { p.codec = codec }
 }
 
+// WithTags gives the entry these tags, at most 16 ([Options.MaxTags]), each 1 to 128 bytes of UTF-8, by which
+// [CacheService.InvalidateTags] ends it.
+func WithTags(tags ...string) SetOption {
+	flat := flatten(tags)
+	return func(p *put) { p.tags = &flat }
+}
+
+// WithTTL is how long the value is fresh, for [StoreAs]; elsewhere it stands for the ttl of the call.
+func WithTTL(ttl time.Duration) SetOption {
+	return func(p *put) { p.ttl = ttl }
+}
+
 // put is how a value is to be stored.
 type put struct {
 	ttl   time.Duration
 	codec Codec
+	// tags is nil for none.
+	tags *flat
 }
 
 func newPut(ttl time.Duration, opts []SetOption) put {

@@ -120,6 +120,9 @@
 // For sj_keep_copies: decoded values weigh what they do in Go.
 #define SJ_COPIES_GO 1
 
+// For sj_update_opts: do not write where the shared tier cannot be told of it.
+#define SJ_UPDATE_STRICT 1
+
 // A cache: memory in this process, and behind it the shared tier that its URL names. All calls may be made by many
 // threads at once, and in a forked child, which starts with an empty memory.
 typedef struct sj_cache sj_cache;
@@ -168,6 +171,14 @@ typedef struct sj_put_opts {
   uint32_t store_as;
   // Zero.
   uint32_t reserved;
+  // The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
+  // sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
+  // default.
+  struct sj_slice tags;
+  // Where each of them ends, counted from the start of the first. May be NULL when `tags_len` is 0.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_put_opts;
 
 // What became of a write.
@@ -259,6 +270,12 @@ typedef struct sj_fetch_opts {
   size_t held_len;
   // The caller's name for the loop or thread that would run the fetch, or 0.
   uint64_t owner;
+  // The tags of the fetched value, as in sj_put_opts.
+  struct sj_slice tags;
+  // As in sj_put_opts.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_fetch_opts;
 
 // Fetches one value: calls sj_fetch_value and returns SJ_OK; or returns SJ_ERR_NOT_FOUND (remembered for
@@ -286,6 +303,20 @@ typedef struct sj_slots_stats {
   // What they weigh together.
   uint64_t bytes;
 } sj_slots_stats;
+
+// How an update goes. Start from `SJ_UPDATE_OPTS_INIT`; NULL is the same.
+typedef struct sj_update_opts {
+  // sizeof(sj_update_opts).
+  uint32_t size;
+  // 0, or SJ_UPDATE_STRICT.
+  uint32_t flags;
+  // For how long nothing is stored should the writer die, in milliseconds: 100 to 3,600,000; 0 for 30,000. It must be
+  // longer than the longest transaction.
+  int64_t intent_ttl_ms;
+  // For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
+  // source, the bound of its lag. 0 for not at all.
+  int64_t hold_ms;
+} sj_update_opts;
 
 // The answer for one key of a call on many. The items stand at the start of the completion's value.
 typedef struct sj_item {
@@ -334,6 +365,15 @@ int32_t sj_delete(const struct sj_cache *cache,
                   struct sj_slice key,
                   struct sj_receipt *receipt,
                   struct sj_error **err);
+
+// Invalidates every entry that has one of these tags, however many there are. No load that began before is stored after
+// this. Tags are given as keys are in sj_get_many_async. `receipt` and `err` may be NULL.
+int32_t sj_invalidate_tags(const struct sj_cache *cache,
+                           struct sj_slice tags,
+                           const uint64_t *ends,
+                           size_t count,
+                           struct sj_receipt *receipt,
+                           struct sj_error **err);
 
 // Empties the cache and its prefix in the shared tier. `receipt` and `err` may be NULL.
 int32_t sj_clear(const struct sj_cache *cache, struct sj_receipt *receipt, struct sj_error **err);
@@ -419,6 +459,16 @@ int32_t sj_delete_async(const struct sj_cache *cache,
                         const struct sj_queue *queue,
                         uint64_t token,
                         struct sj_completion *out);
+
+// Invalidates every entry that has one of these tags: SJ_OK with a receipt. No load that began before is stored after
+// this. Tags are given as keys are in sj_get_many_async.
+int32_t sj_invalidate_tags_async(const struct sj_cache *cache,
+                                 struct sj_slice tags,
+                                 const uint64_t *ends,
+                                 size_t count,
+                                 const struct sj_queue *queue,
+                                 uint64_t token,
+                                 struct sj_completion *out);
 
 // Empties the cache and its prefix in the shared tier: SJ_OK with a receipt.
 int32_t sj_clear_async(const struct sj_cache *cache,
@@ -518,6 +568,13 @@ int32_t sj_fetch_value(struct sj_fetch *fetch, struct sj_slice value, uint32_t c
 // What the fetch brings for `missing[index]`: copied. `codec` is SJ_JSON or SJ_RAW.
 int32_t sj_fetch_value_at(struct sj_fetch *fetch, size_t index, struct sj_slice value, uint32_t codec);
 
+// As sj_fetch_value_at, with how the value is to be stored, where only the value tells: a ttl stands for that of the
+// call, tags are added to its own, and `codec` in `opts` says what the bytes are. See sj_fulfil.
+int32_t sj_fetch_value_as(struct sj_fetch *fetch,
+                          size_t index,
+                          struct sj_slice value,
+                          const struct sj_put_opts *opts);
+
 // What went wrong, for the callers: copied.
 int32_t sj_fetch_message(struct sj_fetch *fetch, struct sj_slice message);
 
@@ -582,7 +639,9 @@ int32_t sj_begin_many(const struct sj_cache *cache,
                       struct sj_completion *out);
 
 // The fetch of `lease` brought a value: it is stored, unless the key was written in between, and all waiters get it.
-// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin.
+// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin; tags are added to those of sj_begin. A tag that
+// is named only here may have been invalidated while the fetch ran: if nothing is known of it in this process, the value
+// is stored for 2 s and not in memory, and the next fetch knows.
 //
 // Returns SJ_OK; SJ_ERR_LEASE_EXPIRED when the lease had ended, and nothing has changed; SJ_ERR_INVALID_VALUE when
 // the value cannot be stored, and the waiters got that error too. `receipt` and `err` may be NULL.
@@ -606,8 +665,9 @@ int32_t sj_fail(const struct sj_cache *cache,
                 uint64_t error_ref,
                 struct sj_completion *out);
 
-// The holder of `lease` gives up: the next waiter leads. Does nothing for a lease that has ended.
-int32_t sj_abandon(const struct sj_cache *cache, uint64_t lease);
+// The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
+int32_t sj_abandon(const struct sj_cache *cache,
+                   uint64_t lease);
 
 // Sees to it that reads of these keys which begin after this call find the write of `token`, or a later one, though it
 // was made in another process: what memory has of them from before it is not for them. `token` is the 16 bytes of a
@@ -731,14 +791,71 @@ int32_t sj_slots_ring(const struct sj_slots *slots, const struct sj_queue *queue
 // The counters.
 int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *out);
 
+// Begins an update of keys: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
+// is given the number in `update`. Make your write in between, and end the update whatever came of it; sj_abandon does
+// so without waiting. A process that dies leaves only that, for `intent_ttl`.
+//
+// A shared tier that cannot be reached is no error, unless SJ_UPDATE_STRICT asks for one: SJ_ERR_UNAVAILABLE, and do
+// not write. Keys as in sj_get_many_async. `opts` and `err` may be NULL.
+int32_t sj_update_begin(const struct sj_cache *cache,
+                        struct sj_slice keys,
+                        const uint64_t *ends,
+                        size_t count,
+                        const struct sj_update_opts *opts,
+                        uint64_t *update,
+                        struct sj_error **err);
+
+// Ends an update, whatever its write came to: its keys are invalidated, and loads of them are stored again. SJ_OK, or
+// SJ_ERR_LEASE_EXPIRED when it had ended. A shared tier that cannot be reached is no error: the receipt is pending.
+// `receipt` and `err` may be NULL.
+int32_t sj_update_end(const struct sj_cache *cache,
+                      uint64_t update,
+                      struct sj_receipt *receipt,
+                      struct sj_error **err);
+
+// As sj_update_begin: SJ_LEAD, and its lease is the number of the update. One that is cancelled, or lies in a queue that
+// is freed, ends.
+int32_t sj_update_begin_async(const struct sj_cache *cache,
+                              struct sj_slice keys,
+                              const uint64_t *ends,
+                              size_t count,
+                              const struct sj_update_opts *opts,
+                              const struct sj_queue *queue,
+                              uint64_t token,
+                              struct sj_completion *out);
+
+// As sj_update_end: SJ_OK with a receipt.
+int32_t sj_update_end_async(const struct sj_cache *cache,
+                            uint64_t update,
+                            const struct sj_queue *queue,
+                            uint64_t token,
+                            struct sj_completion *out);
+
+// What is known of a key, as a JSON object: which tier would answer and why, or why not (`tier`, `reason`), its age and
+// lives in seconds, who loads it and who is about to write it. It tells neither value nor key, and counts as no read.
+// Free `out` with sj_buf_free. `err` may be NULL.
+int32_t sj_explain(const struct sj_cache *cache,
+                   struct sj_slice key,
+                   struct sj_buf *out,
+                   struct sj_error **err);
+
+// As sj_explain: SJ_HIT with the object.
+int32_t sj_explain_async(const struct sj_cache *cache,
+                         struct sj_slice key,
+                         const struct sj_queue *queue,
+                         uint64_t token,
+                         struct sj_completion *out);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
 /// The options that NULL stands for: `sj_put_opts opts = SJ_PUT_OPTS_INIT;`
-#define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0 }
+#define SJ_PUT_OPTS_INIT { sizeof(sj_put_opts), SJ_JSON, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
-#define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0 }
+#define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0, { NULL, 0 }, NULL, 0 }
+/// The options that NULL stands for: `sj_update_opts opts = SJ_UPDATE_OPTS_INIT;`
+#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0 }
 
 /// The bytes of a C string, without its end.
 static inline sj_slice sj_text(const char *text) {

@@ -12,6 +12,8 @@ import (
 // A template of keys, like "user:{0}". The rules are the same in every language: literals stand as they are, what is
 // put in is escaped, and between two placeholders stands something that an escaped value cannot contain.
 type template struct {
+	// what it makes, for errors: key or tags.
+	what  string
 	parts []part
 }
 
@@ -24,8 +26,8 @@ type part struct {
 	last  bool
 }
 
-func parseTemplate(text string, argument reflect.Type) (*template, error) {
-	t := &template{}
+func parseTemplate(what, text string, argument reflect.Type) (*template, error) {
+	t := &template{what: what}
 	var literal strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -33,19 +35,19 @@ func parseTemplate(text string, argument reflect.Type) (*template, error) {
 			literal.WriteByte(c)
 			i++
 		case c == '}':
-			return nil, newError(ErrInvalidOption, "cached", "key has a } without a {; write }} for a brace")
+			return nil, newError(ErrInvalidOption, "cached", "%s has a } without a {; write }} for a brace", what)
 		case c == '{':
 			end := strings.IndexAny(text[i+1:], "{}")
 			if end < 0 || text[i+1+end] != '}' {
-				return nil, newError(ErrInvalidOption, "cached", "key has a { without a }; write {{ for a brace")
+				return nil, newError(ErrInvalidOption, "cached", "%s has a { without a }; write {{ for a brace", what)
 			}
 			name := text[i+1 : i+1+end]
-			field, err := findField(argument, name)
+			field, err := findField(what, argument, name)
 			if err != nil {
 				return nil, err
 			}
 			if len(t.parts) > 0 && !separates(literal.String()) {
-				return nil, newError(ErrInvalidOption, "cached", "key must have a separator like : between {%s} and {%s}", t.parts[len(t.parts)-1].name, name)
+				return nil, newError(ErrInvalidOption, "cached", "%s must have a separator like : between {%s} and {%s}", what, t.parts[len(t.parts)-1].name, name)
 			}
 			t.parts = append(t.parts, part{literal: literal.String(), name: name, field: field})
 			literal.Reset()
@@ -59,8 +61,8 @@ func parseTemplate(text string, argument reflect.Type) (*template, error) {
 }
 
 // findField is the index of the field that a placeholder names, or -1 for the argument itself.
-func findField(argument reflect.Type, name string) (int, error) {
-	wrong := newError(ErrInvalidOption, "cached", "key has a placeholder {%s} that names no argument", name)
+func findField(what string, argument reflect.Type, name string) (int, error) {
+	wrong := newError(ErrInvalidOption, "cached", "%s has a placeholder {%s} that names no argument", what, name)
 	if argument.Kind() != reflect.Struct {
 		if name != "0" {
 			return 0, wrong
@@ -93,14 +95,14 @@ func (t *template) render(argument reflect.Value) (string, error) {
 		if part.field >= 0 {
 			value = argument.Field(part.field)
 		}
-		if err := renderValue(&key, part.name, value); err != nil {
+		if err := renderValue(&key, t.what, part.name, value); err != nil {
 			return "", err
 		}
 	}
 	return key.String(), nil
 }
 
-func renderValue(key *strings.Builder, name string, v reflect.Value) error {
+func renderValue(key *strings.Builder, what string, name string, v reflect.Value) error {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
 			key.WriteString("null")
@@ -111,7 +113,7 @@ func renderValue(key *strings.Builder, name string, v reflect.Value) error {
 	switch {
 	case v.Kind() == reflect.String:
 		if !utf8.ValidString(v.String()) {
-			return newError(ErrInvalidOption, "cached", "key cannot have text that is not UTF-8 for {%s}", name)
+			return newError(ErrInvalidOption, "cached", "%s cannot have text that is not UTF-8 for {%s}", what, name)
 		}
 		escapeInto(key, v.String())
 	case v.Kind() == reflect.Bool:
@@ -124,7 +126,7 @@ func renderValue(key *strings.Builder, name string, v reflect.Value) error {
 		number, _ := json.Marshal(v.Float()) // cannot fail: it is finite
 		escapeInto(key, string(number))
 	default:
-		return newError(ErrInvalidOption, "cached", "key cannot have a %s for {%s}: only strings, numbers, booleans and nil", v.Type(), name)
+		return newError(ErrInvalidOption, "cached", "%s cannot have a %s for {%s}: only strings, numbers, booleans and nil", what, v.Type(), name)
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ pub(crate) unsafe fn strings<'a>(
 /// The options of a put, those of `SJ_PUT_OPTS_INIT` for NULL.
 ///
 /// # Safety
-/// `opts` is NULL or points to a struct whose `size` says how much of it there is.
+/// `opts` is NULL or points to a struct whose `size` says how much of it there is; `tags` in it as in [`strings`].
 pub(crate) unsafe fn put(operation: &'static str, opts: *const sj_put_opts) -> Result<(u32, PutOptions), Error> {
     if opts.is_null() {
         return Ok((SJ_JSON, PutOptions::default()));
@@ -100,7 +100,10 @@ pub(crate) unsafe fn put(operation: &'static str, opts: *const sj_put_opts) -> R
     if opts.codec != SJ_JSON && opts.codec != SJ_RAW {
         return Err(invalid(operation, &format!("opts.codec must be SJ_JSON or SJ_RAW, is {}", opts.codec)));
     }
-    Ok((opts.codec, PutOptions { ttl: ttl(operation, opts.ttl_ms)?, codec: stored_as(operation, opts.store_as)? }))
+    // SAFETY: the caller's promise.
+    let tags = unsafe { tags(operation, opts.tags, opts.tag_ends, opts.tags_len)? };
+    let (ttl, codec) = (ttl(operation, opts.ttl_ms)?, stored_as(operation, opts.store_as)?);
+    Ok((opts.codec, PutOptions { ttl, codec, tags }))
 }
 
 /// What a fetch is answered with.
@@ -114,7 +117,8 @@ pub(crate) struct Fetch<'a> {
 /// The options of a fetch, those of `SJ_FETCH_OPTS_INIT` for NULL.
 ///
 /// # Safety
-/// `opts` is NULL or points to a struct whose `size` says how much of it there is; `held` in it as in [`numbers`].
+/// `opts` is NULL or points to a struct whose `size` says how much of it there is; `held` in it as in [`numbers`],
+/// `tags` as in [`strings`].
 pub(crate) unsafe fn fetch<'a>(operation: &'static str, opts: *const sj_fetch_opts) -> Result<Fetch<'a>, Error> {
     if opts.is_null() {
         return Ok(Fetch { put: PutOptions::default(), held: &[], owner: 0, flags: 0 });
@@ -128,8 +132,28 @@ pub(crate) unsafe fn fetch<'a>(operation: &'static str, opts: *const sj_fetch_op
     let opts = unsafe { *opts };
     // SAFETY: the caller's promise.
     let held = unsafe { numbers(operation, "opts.held", opts.held, opts.held_len)? };
-    let put = PutOptions { ttl: ttl(operation, opts.ttl_ms)?, codec: stored_as(operation, opts.store_as)? };
+    // SAFETY: the caller's promise.
+    let tags = unsafe { tags(operation, opts.tags, opts.tag_ends, opts.tags_len)? };
+    let put = PutOptions { ttl: ttl(operation, opts.ttl_ms)?, codec: stored_as(operation, opts.store_as)?, tags };
     Ok(Fetch { put, held, owner: opts.owner, flags: opts.flags })
+}
+
+/// Tags, copied.
+///
+/// # Safety
+/// As for [`strings`].
+unsafe fn tags(
+    operation: &'static str,
+    flat: sj_slice,
+    ends: *const u64,
+    count: usize,
+) -> Result<Vec<Vec<u8>>, Error> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the caller's promise.
+    let tags = unsafe { strings(operation, "opts.tags", flat, ends, count)? };
+    Ok(tags.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 fn ttl(operation: &'static str, millis: i64) -> Result<Ttl, Error> {

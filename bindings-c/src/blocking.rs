@@ -68,7 +68,7 @@ pub(crate) fn waited(
 ///
 /// # Safety
 /// `cache` is NULL or live; `out` and `err` are NULL or valid for a write.
-unsafe fn written(
+pub(crate) unsafe fn written(
     operation: &'static str,
     cache: *const sj_cache,
     out: *mut sj_receipt,
@@ -190,6 +190,29 @@ pub unsafe extern "C" fn sj_delete(
     unsafe {
         written(OPERATION, cache, receipt, err, |cache, queue, token| {
             cache.delete(args::bytes(OPERATION, "key", key)?, queue, token)
+        })
+    }
+}
+
+/// Invalidates every entry that has one of these tags, however many there are. No load that began before is stored after
+/// this. Tags are given as keys are in sj_get_many_async. `receipt` and `err` may be NULL.
+///
+/// # Safety
+/// `cache` is live, `tags` is readable, `ends` has `count` numbers, `receipt` and `err` are NULL or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_invalidate_tags(
+    cache: *const sj_cache,
+    tags: sj_slice,
+    ends: *const u64,
+    count: usize,
+    receipt: *mut sj_receipt,
+    err: *mut *mut sj_error,
+) -> i32 {
+    const OPERATION: &str = "invalidate_tags";
+    // SAFETY: the caller's promise, for all of it.
+    unsafe {
+        written(OPERATION, cache, receipt, err, |cache, queue, token| {
+            cache.invalidate_tags(&args::strings(OPERATION, "tags", tags, ends, count)?, queue, token)
         })
     }
 }

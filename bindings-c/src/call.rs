@@ -118,6 +118,30 @@ pub unsafe extern "C" fn sj_delete_async(
     }
 }
 
+/// Invalidates every entry that has one of these tags: SJ_OK with a receipt. No load that began before is stored after
+/// this. Tags are given as keys are in sj_get_many_async.
+///
+/// # Safety
+/// The handles are live, `tags` is readable, `ends` has `count` numbers, `out` is valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_invalidate_tags_async(
+    cache: *const sj_cache,
+    tags: sj_slice,
+    ends: *const u64,
+    count: usize,
+    queue: *const sj_queue,
+    token: u64,
+    out: *mut sj_completion,
+) -> i32 {
+    const OPERATION: &str = "invalidate_tags";
+    // SAFETY: the caller's promise, for all of it.
+    unsafe {
+        begun(OPERATION, cache, queue, token, out, |cache, queue| {
+            cache.invalidate_tags(&args::strings(OPERATION, "tags", tags, ends, count)?, queue, token)
+        })
+    }
+}
+
 /// Empties the cache and its prefix in the shared tier: SJ_OK with a receipt.
 ///
 /// # Safety

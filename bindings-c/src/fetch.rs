@@ -17,15 +17,18 @@ use crate::error::{invalid, report, sj_error};
 use crate::guard::{attempt, guarded};
 use crate::lease::options;
 use crate::types::{
-    SJ_ERR_INVALID_OPTION, SJ_ERR_PARTIAL, SJ_HIT, SJ_OK, SJ_STALE, sj_buf, sj_fetch_opts, sj_slice,
+    SJ_ERR_INVALID_OPTION, SJ_ERR_PARTIAL, SJ_HIT, SJ_OK, SJ_STALE, sj_buf, sj_fetch_opts, sj_put_opts, sj_slice,
 };
 
 /// A fetch under way: what it brings is put here. It lives as long as the call of the function that got it.
 pub struct sj_fetch {
-    values: Vec<Option<Value>>,
+    values: Vec<Option<Brought>>,
     message: String,
     held: Vec<u64>,
 }
+
+/// A value, and how it is to be stored.
+type Brought = (Value, PutOptions);
 
 /// Fetches one value: calls sj_fetch_value and returns SJ_OK; or returns SJ_ERR_NOT_FOUND (remembered for
 /// `negative_ttl`), SJ_ERR_CANCELLED (the next caller runs its own fetch), or SJ_ERR_FETCH_FAILED or any other negative
@@ -61,18 +64,56 @@ pub unsafe extern "C" fn sj_fetch_value_at(
     value: sj_slice,
     codec: u32,
 ) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { bring(fetch, index, value, |_| Ok((codec, PutOptions::default()))) }
+}
+
+/// As sj_fetch_value_at, with how the value is to be stored, where only the value tells: a ttl stands for that of the
+/// call, tags are added to its own, and `codec` in `opts` says what the bytes are. See sj_fulfil.
+///
+/// # Safety
+/// `fetch` is the one that the function was given; `value` is readable, `opts` is NULL or a struct with its size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_fetch_value_as(
+    fetch: *mut sj_fetch,
+    index: usize,
+    value: sj_slice,
+    opts: *const sj_put_opts,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { bring(fetch, index, value, |operation| args::put(operation, opts)) }
+}
+
+/// Puts a value where the call will find it.
+///
+/// # Safety
+/// `fetch` is NULL or that of a call under way; `value` is readable.
+unsafe fn bring(
+    fetch: *mut sj_fetch,
+    index: usize,
+    value: sj_slice,
+    how: impl FnOnce(&'static str) -> Result<(u32, PutOptions), Error>,
+) -> i32 {
     const OPERATION: &str = "get_or_fetch";
     // SAFETY: NULL or valid, says the caller.
     let Some(fetch) = (unsafe { fetch.as_mut() }) else { return SJ_ERR_INVALID_OPTION };
     let put = attempt(OPERATION, || {
+        let (codec, put) = how(OPERATION)?;
         // SAFETY: readable, says the caller.
         let bytes = unsafe { args::bytes(OPERATION, "value", value)? };
         let value = args::value(OPERATION, codec, bytes)?;
         let place = fetch.values.get_mut(index).ok_or_else(|| invalid(OPERATION, "index is out of range"))?;
-        *place = Some(value);
+        *place = Some((value, put));
         Ok(())
     });
-    put.map_or_else(|error| crate::error::status(error.kind()), |()| SJ_OK)
+    put.map_or_else(
+        |error| {
+            // A function that returns this status says why, too.
+            fetch.message = error.message();
+            crate::error::status(error.kind())
+        },
+        |()| SJ_OK,
+    )
 }
 
 /// What went wrong, for the callers: copied.
@@ -111,7 +152,7 @@ pub unsafe extern "C" fn sj_fetch_held(fetch: *const sj_fetch, count: *mut usize
 
 /// How a fetch ended.
 enum Fetched {
-    Values(Vec<Option<Value>>),
+    Values(Vec<Option<Brought>>),
     /// What the waiters hear, and the error of its own caller: the very status that the function returned.
     Failed(FetchFailure, Error),
     Cancelled,
@@ -205,7 +246,9 @@ fn get_or_fetch(
         }
         Answer::Lead(lease) => lead(cache, lease, o, fetch),
         Answer::Bypass => match run(o.held.to_vec(), 1, fetch) {
-            Fetched::Values(mut values) => values.pop().flatten().map(|value| (SJ_OK, value)).ok_or_else(no_value),
+            Fetched::Values(mut values) => {
+                values.pop().flatten().map(|(value, _)| (SJ_OK, value)).ok_or_else(no_value)
+            }
             Fetched::Failed(_, error) => Err(error),
             Fetched::Cancelled => Err(cancelled("get_or_fetch")),
         },
@@ -241,9 +284,9 @@ fn settle(cache: &Cache, lease: Lease, fetched: Fetched, operation: &'static str
     let (failure, error) = match fetched {
         Fetched::Cancelled => return Err(cancelled(operation)),
         Fetched::Values(mut values) => match values.pop().flatten() {
-            Some(value) => {
-                // The ttl and the codec are those of the begin.
-                return match cache.fulfil(lease.into_id(), value.clone(), &PutOptions::default()) {
+            Some((value, put)) => {
+                // What it does not say is as in the begin.
+                return match cache.fulfil(lease.into_id(), value.clone(), &put) {
                     // Its time was over, or the cache closed: the value is as good as any for its own caller.
                     Err(error) if !matches!(error.kind(), ErrorKind::LeaseExpired | ErrorKind::Closed) => {
                         Err(error)
@@ -413,7 +456,7 @@ impl Many<'_> {
 fn unshared(fetched: Fetched) -> Result<(i32, Value), Error> {
     let nothing = Value { codec: scrubjay_core::Codec::Raw, bytes: Bytes::new() };
     match fetched {
-        Fetched::Values(mut values) => Ok((SJ_OK, values.pop().flatten().unwrap_or(nothing))),
+        Fetched::Values(mut values) => Ok((SJ_OK, values.pop().flatten().map_or(nothing, |(value, _)| value))),
         Fetched::Failed(_, error) => Err(error),
         Fetched::Cancelled => Err(cancelled("get_or_fetch_many")),
     }

@@ -83,7 +83,9 @@ pub(crate) fn options<'a>(fetch: &args::Fetch<'a>, blocking: bool) -> FetchOptio
 }
 
 /// The fetch of `lease` brought a value: it is stored, unless the key was written in between, and all waiters get it.
-/// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin.
+/// SJ_TTL_DEFAULT and SJ_STORE_DEFAULT in `opts` are those of sj_begin; tags are added to those of sj_begin. A tag that
+/// is named only here may have been invalidated while the fetch ran: if nothing is known of it in this process, the value
+/// is stored for 2 s and not in memory, and the next fetch knows.
 ///
 /// Returns SJ_OK; SJ_ERR_LEASE_EXPIRED when the lease had ended, and nothing has changed; SJ_ERR_INVALID_VALUE when
 /// the value cannot be stored, and the waiters got that error too. `receipt` and `err` may be NULL.
@@ -128,7 +130,7 @@ pub unsafe extern "C" fn sj_fulfil(
 
 /// What could not even be read is the error of the fetch, or its waiters would wait for its hard timeout.
 fn refuse(cache: &scrubjay_core::host::Cache, lease: u64, error: &Error) {
-    let failure = FetchFailure { kind: ErrorKind::InvalidValue, message: error.message(), error_ref: 0 };
+    let failure = FetchFailure { kind: error.kind(), message: error.message(), error_ref: 0 };
     drop(cache.fail(lease, failure));
 }
 
@@ -184,7 +186,7 @@ pub unsafe extern "C" fn sj_fail(
     status
 }
 
-/// The holder of `lease` gives up: the next waiter leads. Does nothing for a lease that has ended.
+/// The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
 ///
 /// # Safety
 /// `cache` is live.

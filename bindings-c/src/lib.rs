@@ -10,6 +10,7 @@
 //! call       one key, many keys: answered at once or through a queue
 //! lease      begin, fulfil, fail, abandon
 //! queue      completions
+//! update     the caller's own writes, and what is known of a key
 //! blocking   the same calls for a thread that waits; sj_get_or_fetch with a function of the caller
 //! observe    reads that find the write of another process
 //! ```
@@ -30,3 +31,4 @@ mod observe;
 mod queue;
 mod slots;
 pub mod types;
+mod update;

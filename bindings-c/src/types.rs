@@ -116,6 +116,33 @@ pub struct sj_put_opts {
     pub store_as: u32,
     /// Zero.
     pub reserved: u32,
+    /// The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
+    /// sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
+    /// default.
+    pub tags: sj_slice,
+    /// Where each of them ends, counted from the start of the first. May be NULL when `tags_len` is 0.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
+}
+
+/// For sj_update_opts: do not write where the shared tier cannot be told of it.
+pub const SJ_UPDATE_STRICT: u32 = 1;
+
+/// How an update goes. Start from `SJ_UPDATE_OPTS_INIT`; NULL is the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_update_opts {
+    /// sizeof(sj_update_opts).
+    pub size: u32,
+    /// 0, or SJ_UPDATE_STRICT.
+    pub flags: u32,
+    /// For how long nothing is stored should the writer die, in milliseconds: 100 to 3,600,000; 0 for 30,000. It must be
+    /// longer than the longest transaction.
+    pub intent_ttl_ms: i64,
+    /// For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
+    /// source, the bound of its lag. 0 for not at all.
+    pub hold_ms: i64,
 }
 
 /// How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
@@ -139,6 +166,12 @@ pub struct sj_fetch_opts {
     pub held_len: usize,
     /// The caller's name for the loop or thread that would run the fetch, or 0.
     pub owner: u64,
+    /// The tags of the fetched value, as in sj_put_opts.
+    pub tags: sj_slice,
+    /// As in sj_put_opts.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
 }
 
 /// What became of a write.

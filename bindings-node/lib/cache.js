@@ -11,7 +11,8 @@ const { Checked } = require('./checked.js')
 const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
-const { openingJson, storing, fetching, checkFetch } = require('./options.js')
+const { update } = require('./update.js')
+const { openingJson, storing, fetching, checkFetch, listedTags } = require('./options.js')
 
 const { DONE, FAILED } = native
 
@@ -69,13 +70,17 @@ class CacheService {
   }
 
   async set(key, value, options) {
-    const { ttl, codec } = storing(options, 'set')
+    const { ttl, codec, tags } = storing(options, 'set')
     const encoded = encode('set', value)
-    return this.#receipt(native.set(this.#cache, key, encoded, ttl, codec, runtime.token()))
+    return this.#receipt(native.set(this.#cache, key, encoded, ttl, codec, runtime.token(), tags))
   }
 
   async delete(key) {
     return this.#receipt(native.remove(this.#cache, key, runtime.token()))
+  }
+
+  async invalidateTags(tags) {
+    return this.#receipt(native.invalidate_tags(this.#cache, listedTags(tags, 'invalidate_tags'), runtime.token()))
   }
 
   async clear() {
@@ -109,15 +114,26 @@ class CacheService {
   }
 
   async setMany(entries, options) {
-    const { ttl, codec } = storing(options, 'set_many')
+    const { ttl, codec, tags } = storing(options, 'set_many')
     const pairs = entriesOf(entries, 'set_many')
     const keys = pairs.map(([key]) => key)
     const values = pairs.map(([, value]) => encode('set_many', value))
-    return this.#receipt(native.set_many(this.#cache, keys, values, ttl, codec, runtime.token()))
+    return this.#receipt(native.set_many(this.#cache, keys, values, ttl, codec, runtime.token(), tags))
   }
 
   async deleteMany(keys) {
     return this.#receipt(native.remove_many(this.#cache, listed(keys, 'delete_many'), runtime.token()))
+  }
+
+  async update(keys, write, options) {
+    return update(this.#cache, (answer) => this.#receipt(answer), keys, write, options)
+  }
+
+  async explain(key) {
+    let answer = native.explain(this.#cache, key, runtime.token())
+    if (answer === null) answer = await runtime.answer(this.#cache, runtime.take(1))
+    if (!isStored(answer)) throw fetchErrors.thrownBy(answer)
+    return decode(answer)
   }
 
   getOrFetch(key, options, fetch, more) {
@@ -140,8 +156,8 @@ class CacheService {
 
   #call(key, options, fetch, more, operation) {
     checkFetch(fetch, operation)
-    const { ttl, codec } = storing(options, operation)
-    const { signal, codec: ownCodec = codec } = fetching(more, operation)
+    const { ttl, codec, tags } = storing(options, operation)
+    const { signal, codec: ownCodec = codec, tags: ownTags = tags } = fetching(more, operation)
     return {
       cache: this.#cache,
       copies: this.#copies,
@@ -150,6 +166,7 @@ class CacheService {
       key,
       ttl,
       codec: ownCodec,
+      tags: ownTags,
       fetch,
       signal: checkSignal(signal, operation),
     }

@@ -6,7 +6,7 @@ const native = require('./native.js')
 const { CacheService } = require('./cache.js')
 const { errorOf, InvalidOption } = require('./errors.js')
 const { canonical } = require('./canonical.js')
-const { caching } = require('./options.js')
+const { caching, listedTags } = require('./options.js')
 
 function cached(cache, options, fn) {
   if (typeof fn !== 'function') throw wrong(`fn must be a function, is ${fn === null ? 'null' : typeof fn}`)
@@ -37,18 +37,21 @@ function classOf(self) {
 
 function remember(cache, options, fn, nameOf) {
   checkCache(cache)
-  const { key, ttl, codec } = caching(options)
+  const { key, ttl, codec, tags } = caching(options)
+  const tagsOf = tagMaker(tags)
   const keyOf = keyMaker(cache, key, fn, nameOf)
   // A ttl alone has the shorter way.
   const storing = codec === undefined && typeof ttl !== 'object' ? ttl : { ttl, codec }
   const wrapper = function (...args) {
     let made
+    let how = storing
     try {
       made = keyOf(this, args)
+      if (tagsOf !== undefined) how = { ttl, codec, tags: tagsOf(this, args) }
     } catch (error) {
       return Promise.reject(error)
     }
-    return cache.getOrFetch(made, storing, () => Reflect.apply(fn, this, args))
+    return cache.getOrFetch(made, how, () => Reflect.apply(fn, this, args))
   }
   Object.defineProperty(wrapper, 'name', { value: fn.name, configurable: true })
   Object.defineProperty(wrapper, 'length', { value: fn.length, configurable: true })
@@ -59,16 +62,27 @@ function remember(cache, options, fn, nameOf) {
 function keyMaker(cache, key, fn, nameOf) {
   switch (typeof key) {
     case 'function': return (self, args) => Reflect.apply(key, self, args)
-    case 'string': return templateKey(key)
+    case 'string': return templateText(key, 'key')
     case 'undefined': return defaultKey(cache, fn, nameOf)
     default: throw wrong(`key must be a template or a function, is ${key === null ? 'null' : typeof key}`)
   }
 }
 
-/** Keys like "user:{0}" or "page:{lang}:{path}". */
-function templateKey(text) {
-  if (!text.isWellFormed()) throw wrong('key has a surrogate that is not one of a pair')
-  const template = checked(native.parse_template(text))
+/** Makes the tags of a call of its `this` and arguments; undefined where it has none. */
+function tagMaker(tags) {
+  if (tags === undefined || tags === null) return undefined
+  if (typeof tags === 'function') return (self, args) => Reflect.apply(tags, self, args)
+  const makers = listedTags(tags, 'cached').map((text) => {
+    if (typeof text !== 'string') throw wrong(`tags must be templates or a function, one is a ${typeof text}`)
+    return templateText(text, 'tags')
+  })
+  return (self, args) => makers.map((make) => make(self, args))
+}
+
+/** Keys and tags like "user:{0}" or "page:{lang}:{path}". */
+function templateText(text, what) {
+  if (!text.isWellFormed()) throw wrong(`${what} has a surrogate that is not one of a pair`)
+  const template = checked(native.parse_template(text, what === 'tags'))
   const names = native.template_names(template)
   return (_, args) => checked(native.render_template(template, names.map((name) => argument(args, name))))
 }

@@ -3,6 +3,7 @@
 const { CacheService } = require('./cache.js')
 const { MemoryCache } = require('./memory-cache.js')
 const { cached, Cached } = require('./cached.js')
+const { fetched } = require('./fetched.js')
 const { ScrubjayError, PartialError, classes } = require('./errors.js')
 
-module.exports = { CacheService, MemoryCache, cached, Cached, ScrubjayError, PartialError, ...classes }
+module.exports = { CacheService, MemoryCache, cached, Cached, fetched, ScrubjayError, PartialError, ...classes }

@@ -9,6 +9,7 @@ const fetchErrors = require('./fetch-errors.js')
 const { orAborted } = require('./abort.js')
 const { InvalidValue, PartialError } = require('./errors.js')
 const { decode, isStored, NONE } = require('./decode.js')
+const { valueOf } = require('./fetched.js')
 const { identity, lookup } = require('./keys.js')
 const { loadAgain, FetchContext, fulfil, failed, refreshBehind, ABSENT } = require('./load.js')
 
@@ -24,6 +25,7 @@ const OPERATION = 'get_or_fetch_many'
  * @property {(string | Uint8Array)[]} keys
  * @property {number | undefined} ttl
  * @property {string | undefined} codec
+ * @property {unknown[] | undefined} tags
  * @property {(missing: (string | Uint8Array)[], context: FetchContext) => unknown} fetch
  * @property {AbortSignal | undefined} signal
  *
@@ -69,7 +71,7 @@ class ManyLoad {
   /** Answers what there are copies of; gives the other keys. */
   withoutCopies() {
     const { call } = this
-    if (!call.checked.has(call.ttl, call.codec)) return this.keys
+    if (!call.checked.has(call)) return this.keys
     return this.keys.filter((key) => {
       const copy = call.copies.get(key)
       if (copy !== undefined) this.values.set(identity(key), copy)
@@ -85,7 +87,7 @@ class ManyLoad {
     // One token for the call, and one for each key that another caller loads.
     const token = runtime.take(keys.length + 1)
     const others = new Others(call, token + 1)
-    const begun = native.begin_many(call.cache, keys, token, call.ttl, call.codec, leases.held())
+    const begun = native.begin_many(call.cache, keys, token, call.ttl, call.codec, leases.held(), call.tags)
     // Such a key may be answered before the call itself is.
     if (begun === null) keys.forEach((_, index) => others.wait(index))
     try {
@@ -97,7 +99,7 @@ class ManyLoad {
         others.withdraw(index)
         this.settle(keys[index], item, todo)
       })
-      call.checked.note(call.ttl, call.codec)
+      call.checked.note(call)
       call.copies.keptMany(keys, keys.map((key) => this.values.get(identity(key))), answer[2])
       await this.work(todo)
       await others.each((index, answer) => {
@@ -172,7 +174,7 @@ class ManyLoad {
   }
 
   fulfil({ key, lease }, value) {
-    this.note(key, () => (lease === 0 ? value : fulfil(this.call, lease, value, OPERATION)))
+    this.note(key, () => (lease === 0 ? valueOf(value) : fulfil(this.call, lease, value, OPERATION)))
   }
 
   fail({ key, lease }, error, kind) {

@@ -12,8 +12,12 @@ const { orAborted } = require('./abort.js')
 const { NotFound, InvalidValue, messageOf } = require('./errors.js')
 const { encode } = require('./encode.js')
 const { decode, isStored, NONE } = require('./decode.js')
+const { Fetched, valueOf } = require('./fetched.js')
 
 const { LEAD, REFRESH, BYPASS, FAILED } = native
+
+/** What a value says that says nothing of its storing. */
+const PLAIN = { ttl: undefined, tags: undefined }
 
 /** What a fetch of one key throws to say that its lease goes back: that is no failure. */
 const ABSENT = Symbol('the fetch left the key out')
@@ -27,6 +31,7 @@ const ABSENT = Symbol('the fetch left the key out')
  * @property {string | Uint8Array} key
  * @property {number | undefined} ttl
  * @property {string | undefined} codec
+ * @property {unknown[] | undefined} tags
  * @property {(context: FetchContext) => unknown} fetch
  * @property {AbortSignal | undefined} signal the caller's
  */
@@ -52,12 +57,12 @@ class FetchContext {
  */
 function load(call) {
   if (call.signal?.aborted) return Promise.reject(call.signal.reason)
-  if (call.checked.has(call.ttl, call.codec)) {
+  if (call.checked.has(call)) {
     const copy = call.copies.get(call.key)
     if (copy !== undefined) return Promise.resolve(copy)
   }
   const answer = begin(call, false)
-  if (!Array.isArray(answer) || answer[0] !== FAILED) call.checked.note(call.ttl, call.codec)
+  if (!Array.isArray(answer) || answer[0] !== FAILED) call.checked.note(call)
   if (isStored(answer)) {
     const value = decode(answer)
     if (value !== NONE) return Promise.resolve(call.copies.kept(call.key, value))
@@ -67,7 +72,7 @@ function load(call) {
 }
 
 function begin(call, bypass) {
-  return native.begin(call.cache, call.key, runtime.token(), call.ttl, call.codec, leases.held(), bypass)
+  return native.begin(call.cache, call.key, runtime.token(), call.ttl, call.codec, leases.held(), bypass, call.tags)
 }
 
 /** Loads past what is stored, which does not decode. */
@@ -81,7 +86,7 @@ async function proceed(call, answer, bypass) {
   switch (status) {
     case FAILED: throw fetchErrors.thrownBy(answer)
     case LEAD: return lead(call, answer[1])
-    case BYPASS: return runFetch(call, leases.within([]))
+    case BYPASS: return unshared(call)
   }
   const [stored, lease] = status === REFRESH ? [answer[1], answer[2]] : [answer, undefined]
   const value = isStored(stored) ? decode(stored) : NONE
@@ -93,8 +98,13 @@ async function proceed(call, answer, bypass) {
   // We were to refresh it anyhow; waiting for our own lease would be waiting for ever.
   if (lease !== undefined) return lead(call, lease)
   // Another caller of this key brings what this runtime cannot hold.
-  if (bypass) return runFetch(call, leases.within([]))
+  if (bypass) return unshared(call)
   return loadAgain(call)
+}
+
+/** Runs the fetch for this caller alone. */
+async function unshared(call) {
+  return valueOf(await runFetch(call, leases.within([])))
 }
 
 /** Runs the fetch for a lease and answers the lease, in every way in which the fetch can end. */
@@ -121,15 +131,17 @@ async function runFetch(call, fetching) {
   return call.signal === undefined ? fetched : orAborted(Promise.resolve(fetched), call.signal)
 }
 
-/** Ends a lease with the value of its fetch, and gives that. */
-function fulfil(call, lease, value, operation) {
+/** Ends a lease with what its fetch brought, and gives the value. */
+function fulfil(call, lease, brought, operation) {
+  const value = valueOf(brought)
+  const { ttl, tags } = brought instanceof Fetched ? brought : PLAIN
   let encoded
   try {
     encoded = encode(operation, value)
   } catch (error) {
     return failed(call, lease, error, error instanceof InvalidValue ? 'InvalidValue' : 'FetchFailed')
   }
-  const failure = native.fulfil(call.cache, lease, encoded)
+  const failure = native.fulfil(call.cache, lease, encoded, ttl, tags)
   if (failure !== undefined) throw fetchErrors.thrownBy(failure)
   return value
 }

@@ -37,22 +37,42 @@ function sayable(value) {
 }
 
 /**
- * The options of a write: a ttl in seconds, or an object with `ttl` and `codec`. Whether they are right is for the
- * core to say.
+ * The options of a write: a ttl in seconds, or an object with `ttl`, `codec` and `tags`. Whether they are right is for
+ * the core to say.
  * @param {unknown} options
  * @param {string} operation
- * @returns {{ ttl: unknown, codec: unknown }}
+ * @returns {{ ttl: unknown, codec: unknown, tags: unknown[] | undefined }}
  */
 function storing(options, operation) {
-  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined }
+  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined, tags: undefined }
   if (!isRecord(options)) throw new InvalidOption(`ttl must be a number of seconds, is ${typeName(options)}`, { operation })
   check(options, STORING, operation)
-  return options
+  const { ttl, codec, tags } = options
+  return { ttl, codec, tags: tags === undefined || tags === null ? undefined : listedTags(tags, operation) }
 }
 
-const STORING = new Set(['ttl', 'codec'])
-const FETCHING = new Set(['signal', 'codec'])
-const CACHED = new Set(['key', 'ttl', 'codec'])
+/** Tags as an array. What is in it is for the core to look at. */
+function listedTags(tags, operation) {
+  if (Array.isArray(tags)) return tags
+  if (typeof tags === 'object' && tags !== null && typeof tags[Symbol.iterator] === 'function' && !types.isUint8Array(tags)) {
+    return [...tags]
+  }
+  throw new InvalidOption(`tags must be an array or another iterable of strings, is ${typeName(tags)}`, { operation })
+}
+
+/** The options of fetched. */
+function fetchedOptions(options) {
+  const operation = 'fetched'
+  if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation })
+  check(options, FETCHED, operation)
+  const { ttl, tags } = storing(options, operation)
+  return { ttl, tags }
+}
+
+const STORING = new Set(['ttl', 'codec', 'tags'])
+const FETCHED = new Set(['ttl', 'tags'])
+const FETCHING = new Set(['signal', 'codec', 'tags'])
+const CACHED = new Set(['key', 'ttl', 'codec', 'tags'])
 
 /** Whether an object says what it says by its properties: not a Date, a Map or a boxed number. */
 function isRecord(value) {
@@ -76,12 +96,13 @@ function fetching(options, operation) {
   if (options === undefined) return {}
   if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation })
   check(options, FETCHING, operation)
-  return options
+  const { signal, codec, tags } = options
+  return { signal, codec, tags: tags === undefined || tags === null ? undefined : listedTags(tags, operation) }
 }
 
 /** The options of cached: a ttl in seconds, or an object. */
 function caching(options) {
-  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined, key: undefined }
+  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined, key: undefined, tags: undefined }
   if (!isRecord(options)) throw new InvalidOption(`ttl must be a number of seconds, is ${typeName(options)}`, { operation: 'cached' })
   check(options, CACHED, 'cached')
   return options
@@ -93,4 +114,4 @@ function checkFetch(fetch, operation) {
   }
 }
 
-module.exports = { openingJson, storing, fetching, caching, checkFetch, isRecord, typeName, check }
+module.exports = { openingJson, storing, fetching, caching, fetchedOptions, listedTags, checkFetch, isRecord, typeName, check }

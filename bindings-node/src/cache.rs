@@ -8,17 +8,17 @@ use crate::answer::{payload, read, step};
 use crate::exchange::BATCH;
 use crate::failure::{failure, failure_in};
 use crate::host::HostRef;
-use crate::input::{self, KeyRoom, keys, leases, put, slices, value};
+use crate::input::{self, KeyRoom, keys, leases, put, slices, tags, value};
 use crate::js::{Arguments, Handle, Js, UNDEFINED, Value};
 use crate::table::table;
 
 /// An open cache and the environment that opened it.
 pub struct Cache {
-    core: seam::Cache,
-    host: HostRef,
+    pub(crate) core: seam::Cache,
+    pub(crate) host: HostRef,
 }
 
-fn cache<'call>(js: Js, value: Value) -> &'call Cache {
+pub(crate) fn cache<'call>(js: Js, value: Value) -> &'call Cache {
     match js.handle(value) {
         Handle::Cache(cache) => cache,
         _ => unreachable!("the first argument is a cache"),
@@ -34,6 +34,7 @@ macro_rules! check {
         }
     };
 }
+pub(crate) use check;
 
 /// `open(host, options)` → a cache, or a failure. `options` are JSON text.
 pub fn open(js: Js, [host, options, ..]: Arguments) -> Value {
@@ -98,12 +99,12 @@ pub fn get(js: Js, [this, key, token, ..]: Arguments) -> Value {
     read(js, this.host.exchange(), "get", this.core.get(key, this.host.queue(), js.as_id(token)))
 }
 
-/// `set(cache, key, value, ttl, codec, token)`
-pub fn set(js: Js, [this, key, stored, ttl, codec, token, ..]: Arguments) -> Value {
+/// `set(cache, key, value, ttl, codec, token, tags)`
+pub fn set(js: Js, [this, key, stored, ttl, codec, token, tags, ..]: Arguments) -> Value {
     let this = cache(js, this);
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "set"));
-    let put = check!(put(js, ttl, codec, "set"));
+    let put = check!(put(js, ttl, codec, tags, "set"));
     step(js, "set", this.core.set(key, value(js, stored), &put, this.host.queue(), js.as_id(token)))
 }
 
@@ -113,6 +114,14 @@ pub fn remove(js: Js, [this, key, token, ..]: Arguments) -> Value {
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "delete"));
     step(js, "delete", this.core.delete(key, this.host.queue(), js.as_id(token)))
+}
+
+/// `invalidate_tags(cache, tags, token)`
+pub fn invalidate_tags(js: Js, [this, named, token, ..]: Arguments) -> Value {
+    const OPERATION: &str = "invalidate_tags";
+    let this = cache(js, this);
+    let named = check!(tags(js, named, OPERATION));
+    step(js, OPERATION, this.core.invalidate_tags(&named, this.host.queue(), js.as_id(token)))
 }
 
 /// `clear(cache, token)`
@@ -163,11 +172,11 @@ pub fn get_many(js: Js, [this, many, token, ..]: Arguments) -> Value {
     step(js, "get_many", this.core.get_many(&slices(&keys), this.host.queue(), js.as_id(token)))
 }
 
-/// `set_many(cache, keys, values, ttl, codec, token)`
-pub fn set_many(js: Js, [this, many, values, ttl, codec, token, ..]: Arguments) -> Value {
+/// `set_many(cache, keys, values, ttl, codec, token, tags)`
+pub fn set_many(js: Js, [this, many, values, ttl, codec, token, tags, ..]: Arguments) -> Value {
     let this = cache(js, this);
     let keys = check!(keys(js, many, "set_many"));
-    let put = check!(put(js, ttl, codec, "set_many"));
+    let put = check!(put(js, ttl, codec, tags, "set_many"));
     let values = js.as_array(values).into_iter().map(|stored| value(js, stored));
     let entries = keys.iter().map(Vec::as_slice).zip(values).collect();
     step(js, "set_many", this.core.set_many(entries, &put, this.host.queue(), js.as_id(token)))
@@ -180,25 +189,25 @@ pub fn remove_many(js: Js, [this, many, token, ..]: Arguments) -> Value {
     step(js, "delete_many", this.core.delete_many(&slices(&keys), this.host.queue(), js.as_id(token)))
 }
 
-/// `begin(cache, key, token, ttl, codec, held, bypass)`: `held` are the leases of the fetches inside which this is called,
+/// `begin(cache, key, token, ttl, codec, held, bypass, tags)`: `held` are the leases of the fetches inside which this is called,
 /// an array or undefined; `bypass` is true where what is stored did not decode.
-pub fn begin(js: Js, [this, key, token, ttl, codec, held, bypass, ..]: Arguments) -> Value {
+pub fn begin(js: Js, [this, key, token, ttl, codec, held, bypass, tags]: Arguments) -> Value {
     let this = cache(js, this);
     let mut room = KeyRoom::new();
     let key = check!(room.read(js, key, "get_or_fetch"));
-    let put = check!(put(js, ttl, codec, "get_or_fetch"));
+    let put = check!(put(js, ttl, codec, tags, "get_or_fetch"));
     let held = leases(js, held);
     let options = FetchOptions { put, held: &held, owner: 0, blocking: false, bypass_cache: js.is_true(bypass) };
     let begun = this.core.begin(key, &options, this.host.queue(), js.as_id(token));
     read(js, this.host.exchange(), "get_or_fetch", begun)
 }
 
-/// `begin_many(cache, keys, token, ttl, codec, held)`: the answers of keys that others load come under the tokens
+/// `begin_many(cache, keys, token, ttl, codec, held, tags)`: the answers of keys that others load come under the tokens
 /// `token + 1 + index`.
-pub fn begin_many(js: Js, [this, many, token, ttl, codec, held, ..]: Arguments) -> Value {
+pub fn begin_many(js: Js, [this, many, token, ttl, codec, held, tags, ..]: Arguments) -> Value {
     let this = cache(js, this);
     let keys = check!(keys(js, many, "get_or_fetch_many"));
-    let put = check!(put(js, ttl, codec, "get_or_fetch_many"));
+    let put = check!(put(js, ttl, codec, tags, "get_or_fetch_many"));
     let held = leases(js, held);
     let options = FetchOptions { put, held: &held, ..FetchOptions::default() };
     step(
@@ -208,10 +217,20 @@ pub fn begin_many(js: Js, [this, many, token, ttl, codec, held, ..]: Arguments) 
     )
 }
 
-/// `fulfil(cache, lease, value)` → undefined, or a failure.
-pub fn fulfil(js: Js, [this, lease, fetched, ..]: Arguments) -> Value {
+/// `fulfil(cache, lease, value, ttl, tags)` → undefined, or a failure.
+pub fn fulfil(js: Js, [this, lease, fetched, ttl, tags, ..]: Arguments) -> Value {
     let this = cache(js, this);
-    match this.core.fulfil(js.as_id(lease), value(js, fetched), &seam::PutOptions::default()) {
+    let put = match put(js, ttl, UNDEFINED, tags, "get_or_fetch") {
+        Ok(put) => put,
+        Err(refused) => {
+            let message = "what the fetch says of the ttl or the tags of its value is wrong".to_owned();
+            let failure = FetchFailure { kind: ErrorKind::InvalidOption, message, error_ref: 0 };
+            // A lease that has ended has told its waiters already.
+            drop(this.core.fail(js.as_id(lease), failure));
+            return refused;
+        }
+    };
+    match this.core.fulfil(js.as_id(lease), value(js, fetched), &put) {
         Ok(_) => UNDEFINED,
         // The caller has its value. That it is not stored is as it should be: its time was over, or the cache is
         // closed.

@@ -87,8 +87,8 @@ pub fn value(js: Js, value: Value) -> scrubjay_core::host::Value {
     scrubjay_core::host::Value { codec: Codec::Json, bytes }
 }
 
-/// How to store: `ttl` in seconds or undefined, `codec` by name or undefined.
-pub fn put(js: Js, ttl: Value, codec: Value, operation: &str) -> Result<PutOptions, Value> {
+/// How to store: `ttl` in seconds or undefined, `codec` by name or undefined, `tags` an array or undefined.
+pub fn put(js: Js, ttl: Value, codec: Value, tags: Value, operation: &str) -> Result<PutOptions, Value> {
     let ttl = match js.as_number(ttl) {
         Some(seconds) => Ttl::from_seconds(seconds).map_err(|error| failure_in(js, operation, &error))?,
         None => match js.type_name(ttl) {
@@ -116,7 +116,21 @@ pub fn put(js: Js, ttl: Value, codec: Value, operation: &str) -> Result<PutOptio
             }
         },
     };
-    Ok(PutOptions { ttl, codec })
+    let tags = self::tags(js, tags, operation)?;
+    Ok(PutOptions { ttl, codec, tags })
+}
+
+/// The tags of an array, none of undefined. Their length and number are the core's to check.
+pub fn tags(js: Js, value: Value, operation: &str) -> Result<Vec<Vec<u8>>, Value> {
+    let read = |tag: Value| {
+        let is_text = js.type_name(tag) == "a string";
+        js.as_text(tag).filter(|_| is_text && !js.has_lone_surrogate(tag)).ok_or_else(|| {
+            let is = if is_text { "has a surrogate that is not one of a pair" } else { js.type_name(tag) };
+            let message = format!("tags must be strings, one is {is}");
+            refuse(js, ErrorKind::InvalidOption, operation, &message)
+        })
+    };
+    js.as_array(value).into_iter().map(read).collect()
 }
 
 /// The leases that a caller holds: an array of numbers, or undefined for none.

@@ -112,7 +112,7 @@ pub fn slots_stats(js: Js, [this, ..]: Arguments) -> Value {
 #[expect(clippy::cast_precision_loss, reason = "a year has some 2^35 milliseconds")]
 pub fn ttl_millis(js: Js, [ttl, operation, ..]: Arguments) -> Value {
     let operation = String::from_utf8(js.as_text(operation).unwrap_or_default()).unwrap_or_default();
-    let PutOptions { ttl, .. } = match put(js, ttl, UNDEFINED, &operation) {
+    let PutOptions { ttl, .. } = match put(js, ttl, UNDEFINED, UNDEFINED, &operation) {
         Ok(options) => options,
         Err(failure) => return failure,
     };

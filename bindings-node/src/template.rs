@@ -1,4 +1,4 @@
-//! Templates of keys.
+//! Templates of keys and tags.
 
 use scrubjay_core::template::{self, Arg, Template};
 
@@ -24,10 +24,11 @@ fn parsed<'call>(js: Js, value: Value) -> &'call Template {
     }
 }
 
-/// `parse_template(text)` → a template, or a failure.
-pub fn parse_template(js: Js, [text, ..]: Arguments) -> Value {
+/// `parse_template(text, is_tag)` → a template, or a failure.
+pub fn parse_template(js: Js, [text, is_tag, ..]: Arguments) -> Value {
     let text = String::from_utf8(js.as_text(text).unwrap_or_default()).unwrap_or_default();
-    match Template::parse(&text) {
+    let parsed = if js.is_true(is_tag) { Template::parse_tag(&text) } else { Template::parse(&text) };
+    match parsed {
         Ok(template) => js.external(Handle::Template(ParsedTemplate(template))),
         Err(error) => failure(js, &error),
     }

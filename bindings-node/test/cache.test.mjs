@@ -216,7 +216,7 @@ describe('options', () => {
       for (const odd of [new Date(), new Map([['ttl', 60]]), new Number(60), [60], Buffer.alloc(1)]) {
         await assert.rejects(call(odd), like(InvalidOption, operation, 'ttl must be a number of seconds, is of type'))
       }
-      await assert.rejects(call({ tags: ['a'] }), like(InvalidOption, operation, '"tags" is not an option'))
+      await assert.rejects(call({ tag: 'a' }), like(InvalidOption, operation, '"tag" is not an option'))
     }
     assert.equal(await cache.get('k'), undefined)
   })
@@ -227,7 +227,7 @@ describe('options', () => {
     for (const signal of [null, 7, 'abort', {}]) {
       await assert.rejects(cache.getOrFetch('k', 60, fetch, { signal }), like(InvalidOption, 'get_or_fetch', 'signal must be'))
     }
-    await assert.rejects(cache.getOrFetch('k', 60, fetch, { tags: [] }), like(InvalidOption, 'get_or_fetch', '"tags"'))
+    await assert.rejects(cache.getOrFetch('k', 60, fetch, { tag: [] }), like(InvalidOption, 'get_or_fetch', '"tag"'))
     await assert.rejects(cache.getOrFetch('k', 60, fetch, 7), like(InvalidOption, 'get_or_fetch', 'options must be'))
     await assert.rejects(cache.getOrFetch('k', 60, fetch, { codec: 'raw' }), like(InvalidOption, 'get_or_fetch', 'codec'))
     for (const none of [undefined, null, 7, 'fetch', Promise.resolve(1)]) {

@@ -183,5 +183,5 @@ test('wrong arguments', (t) => {
   const cache = memory(t)
   for (const fn of [undefined, null, 7, 'f']) assert.throws(() => cached(cache, { key: 'k' }, fn), invalid('fn must be a function'))
   for (const other of [undefined, null, {}, 60]) assert.throws(() => cached(other, { key: 'k' }, () => 1), invalid('cache must be a CacheService'))
-  assert.throws(() => cached(cache, { key: 'k', tags: [] }, () => 1), invalid('"tags" is not an option'))
+  assert.throws(() => cached(cache, { key: 'k', tag: [] }, () => 1), invalid('"tag" is not an option'))
 })

@@ -170,7 +170,7 @@ describe('what a hit does not let pass', () => {
     await cache.set('k', 1)
     await cache.getOrFetch('k', 60, never)
     assert.equal(cache.getSync('k'), 1)
-    for (const ttl of [0, -1, NaN, 1e9, '60', true, [], { ttl: 0 }, { ttl: '60' }, { codec: 'raw' }, { codec: 5 }, { tags: [] }]) {
+    for (const ttl of [0, -1, NaN, 1e9, '60', true, [], { ttl: 0 }, { ttl: '60' }, { codec: 'raw' }, { codec: 5 }, { tag: [] }]) {
       await assert.rejects(cache.getOrFetch('k', ttl, never), InvalidOption, JSON.stringify(ttl))
       await assert.rejects(cache.getOrFetchMany(['k'], ttl, never), InvalidOption, JSON.stringify(ttl))
     }

@@ -24,6 +24,7 @@ const PRINTED = [
   'closed\n',
   "{ id: 7, name: 'Ada' }\nNotFound get_or_fetch: NotFound: no user 404\n",
   "[ 'user:1', 'user:2', 'user:3' ]\n",
+  "undefined { title: 'Acorns' }\n",
   "{ id: 7, name: 'Ada' }\nen /a:b\n",
   '{ user: 7 } false 2\na 7\nb 8\na removed\n',
   '{ big: 18446744073709551616n, small: 7 }\nset: InvalidValue: $.list[1] is NaN\n',

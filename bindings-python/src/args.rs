@@ -104,10 +104,41 @@ pub(crate) fn put(
     operation: &str,
     ttl: Option<&Bound<'_, PyAny>>,
     codec: Option<&Bound<'_, PyAny>>,
+    tags: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PutOptions> {
     let ttl = ttl.map_or(Ok(Ttl::Default), |ttl| self::ttl(operation, ttl))?;
     let codec = codec.map(|codec| self::codec(operation, codec)).transpose()?;
-    Ok(PutOptions { ttl, codec })
+    let tags = tags.map(|tags| self::tags(operation, tags)).transpose()?.unwrap_or_default();
+    Ok(PutOptions { ttl, codec, tags })
+}
+
+/// How a fetched value is to be stored: ttl, codec and tags, each None where it is not said.
+pub(crate) type How<'py> = (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>);
+
+pub(crate) fn put_as(operation: &str, (ttl, codec, tags): &How<'_>) -> PyResult<PutOptions> {
+    put(operation, ttl.as_ref(), codec.as_ref(), tags.as_ref())
+}
+
+/// The tags of an iterable of strings. Their length and number are the core's to check.
+pub(crate) fn tags(operation: &str, tags: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u8>>> {
+    let wrong = |found: &Bound<'_, PyAny>| {
+        let message = format!("tags must be an iterable of strings, is {}", type_name(found));
+        error(tags.py(), ErrorKind::InvalidOption, operation, &message)
+    };
+    if tags.is_instance_of::<PyString>() || tags.is_instance_of::<PyBytes>() {
+        return Err(wrong(tags));
+    }
+    let mut all = Vec::new();
+    for tag in tags.try_iter().map_err(|_| wrong(tags))? {
+        let tag = tag?;
+        let text = tag.cast::<PyString>().map_err(|_| wrong(&tag))?;
+        let text = text.to_str().map_err(|_| {
+            let message = "tags must be text without lone surrogates";
+            error(tags.py(), ErrorKind::InvalidOption, operation, message)
+        })?;
+        all.push(text.as_bytes().to_vec());
+    }
+    Ok(all)
 }
 
 fn ttl(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<Ttl> {

@@ -10,7 +10,7 @@ use scrubjay_core::ErrorKind;
 use scrubjay_core::host::{self, Answer, FetchOptions, Step};
 
 use crate::answer::{self, miss, undecodable};
-use crate::args;
+use crate::args::{self, How};
 use crate::batch::{self, Batch};
 use crate::errors::{error, raised};
 use crate::fetch::check_fetch;
@@ -22,6 +22,7 @@ use crate::{aio, blocking, decode, encode, held, weight};
 /// What `get_or_fetch` calls its failures.
 const FETCH: &str = "get_or_fetch";
 const FETCH_MANY: &str = "get_or_fetch_many";
+const INVALIDATE: &str = "invalidate_tags";
 
 /// The native half of `CacheService`. Methods without an underscore block the calling thread, with the GIL let
 /// go, until the answer is there; those that begin with `_a` answer at once, if need be with a `Pending`.
@@ -118,7 +119,7 @@ impl Cache {
     }
 
     /// Stores a value.
-    #[pyo3(signature = (key, value, ttl=None, *, codec=None))]
+    #[pyo3(signature = (key, value, ttl=None, *, codec=None, tags=None))]
     fn set<'py>(
         &self,
         py: Python<'py>,
@@ -126,13 +127,14 @@ impl Cache {
         value: &Bound<'py, PyAny>,
         ttl: Optional<'_, 'py>,
         codec: Optional<'_, 'py>,
+        tags: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec)?);
+        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec, tags)?);
         let value = encode::value("set", value)?;
         self.write(py, "set", |core, queue, token| core.set(key, value, &put, queue, token))
     }
 
-    #[pyo3(signature = (key, value, ttl=None, *, codec=None))]
+    #[pyo3(signature = (key, value, ttl=None, *, codec=None, tags=None))]
     fn _aset<'py>(
         &self,
         py: Python<'py>,
@@ -140,8 +142,9 @@ impl Cache {
         value: &Bound<'py, PyAny>,
         ttl: Optional<'_, 'py>,
         codec: Optional<'_, 'py>,
+        tags: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec)?);
+        let (key, put) = (args::key("set", key)?, args::put("set", ttl, codec, tags)?);
         let value = encode::value("set", value)?;
         self.begin_write(py, "set", |core, queue, token| core.set(key, value, &put, queue, token))
     }
@@ -199,13 +202,12 @@ impl Cache {
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyList>,
-        ttl: Optional<'_, 'py>,
-        codec: Optional<'_, 'py>,
+        how: How<'py>,
         fetch: Optional<'_, 'py>,
         coroutines: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         if let Some(fetch) = fetch {
-            args::put(FETCH_MANY, ttl, codec)?;
+            args::put_as(FETCH_MANY, &how)?;
             check_fetch(FETCH_MANY, fetch, coroutines)?;
         }
         let opened = self.opened(py, FETCH_MANY)?;
@@ -228,29 +230,31 @@ impl Cache {
     }
 
     /// Stores many values: all are checked before the first is stored.
-    #[pyo3(signature = (entries, ttl=None, *, codec=None))]
+    #[pyo3(signature = (entries, ttl=None, *, codec=None, tags=None))]
     fn set_many<'py>(
         &self,
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
         ttl: Optional<'_, 'py>,
         codec: Optional<'_, 'py>,
+        tags: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let put = args::put("set_many", ttl, codec)?;
+        let put = args::put("set_many", ttl, codec, tags)?;
         let entries = args::entries("set_many", entries)?;
         let pairs = args::pairs(&entries)?;
         self.write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
     }
 
-    #[pyo3(signature = (entries, ttl=None, *, codec=None))]
+    #[pyo3(signature = (entries, ttl=None, *, codec=None, tags=None))]
     fn _aset_many<'py>(
         &self,
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
         ttl: Optional<'_, 'py>,
         codec: Optional<'_, 'py>,
+        tags: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let put = args::put("set_many", ttl, codec)?;
+        let put = args::put("set_many", ttl, codec, tags)?;
         let entries = args::entries("set_many", entries)?;
         let pairs = args::pairs(&entries)?;
         self.begin_write(py, "set_many", |core, queue, token| core.set_many(pairs, &put, queue, token))
@@ -267,6 +271,17 @@ impl Cache {
         let objects = args::key_objects("delete_many", keys)?;
         let keys = args::keys("delete_many", &objects)?;
         self.begin_write(py, "delete_many", |core, queue, token| core.delete_many(&keys, queue, token))
+    }
+
+    /// Invalidates every entry that has one of these tags.
+    fn invalidate_tags<'py>(&self, py: Python<'py>, tags: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let tags = args::tags(INVALIDATE, tags)?;
+        self.write(py, INVALIDATE, |core, queue, token| core.invalidate_tags(&tags, queue, token))
+    }
+
+    fn _ainvalidate_tags<'py>(&self, py: Python<'py>, tags: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let tags = args::tags(INVALIDATE, tags)?;
+        self.begin_write(py, INVALIDATE, |core, queue, token| core.invalidate_tags(&tags, queue, token))
     }
 
     /// Empties the cache: every key of its prefix.
@@ -317,14 +332,13 @@ impl Cache {
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        ttl: Optional<'_, 'py>,
-        codec: Optional<'_, 'py>,
+        how: How<'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened(py, FETCH)?;
         let core = &opened.core;
         let bytes = args::key(FETCH, key)?;
-        let put = args::put(FETCH, ttl, codec)?;
+        let put = args::put_as(FETCH, &how)?;
         check_fetch(FETCH, fetch, false)?;
         if let Some(value) = opened.copy_of(key) {
             return Ok(value);
@@ -364,15 +378,14 @@ impl Cache {
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        ttl: Optional<'_, 'py>,
-        codec: Optional<'_, 'py>,
+        how: How<'py>,
         fetch: &Bound<'py, PyAny>,
         bypass_cache: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened(py, FETCH)?;
         let core = &opened.core;
         let bytes = args::key(FETCH, key)?;
-        let put = args::put(FETCH, ttl, codec)?;
+        let put = args::put_as(FETCH, &how)?;
         check_fetch(FETCH, fetch, true)?;
         if !bypass_cache && let Some(value) = opened.copy_of(key) {
             return Ok(value);
@@ -399,15 +412,14 @@ impl Cache {
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyList>,
-        ttl: Optional<'_, 'py>,
-        codec: Optional<'_, 'py>,
+        how: How<'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<BegunMany<'py>> {
         let opened = self.opened(py, FETCH_MANY)?;
         let core = &opened.core;
         let objects = args::key_objects(FETCH_MANY, keys)?;
         let keys = args::keys(FETCH_MANY, &objects)?;
-        let put = args::put(FETCH_MANY, ttl, codec)?;
+        let put = args::put_as(FETCH_MANY, &how)?;
         check_fetch(FETCH_MANY, fetch, false)?;
         let held = held::leases(py)?;
         let owner = aio::owner_in_this_thread(py)?;
@@ -432,15 +444,14 @@ impl Cache {
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyList>,
-        ttl: Optional<'_, 'py>,
-        codec: Optional<'_, 'py>,
+        how: How<'py>,
         fetch: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let opened = self.opened(py, FETCH_MANY)?;
         let core = &opened.core;
         let objects = args::key_objects(FETCH_MANY, keys)?;
         let keys = args::keys(FETCH_MANY, &objects)?;
-        let put = args::put(FETCH_MANY, ttl, codec)?;
+        let put = args::put_as(FETCH_MANY, &how)?;
         check_fetch(FETCH_MANY, fetch, true)?;
         let held = held::leases(py)?;
         let mut copies = Vec::new();

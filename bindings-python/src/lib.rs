@@ -38,6 +38,7 @@ mod stats;
 mod sweep;
 mod template;
 mod turn;
+mod update;
 mod weight;
 
 use pyo3::prelude::*;
@@ -72,6 +73,8 @@ mod _scrubjay {
     use super::template::{Template, default_key};
     #[pymodule_export]
     use super::turn::Turn;
+    #[pymodule_export]
+    use super::update::{abegin_update, aend_update, aexplain, begin_update, check_write, end_update, explain};
 
     use pyo3::prelude::*;
     use pyo3::types::PyFunction;

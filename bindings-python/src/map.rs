@@ -102,7 +102,8 @@ impl<X> Map<X> {
     /// The hash of a key as the core wants it: all bits are worth something, and differ from process to process.
     #[inline]
     pub(crate) fn mixed(&self, hash: isize) -> u64 {
-        let wide = u128::from(hash.cast_unsigned() as u64 ^ self.seed) * 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+        let wide = u128::from(hash.cast_unsigned() as u64 ^ self.seed);
+        let wide = wide.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         (wide >> 64) as u64 ^ wide as u64
     }
 

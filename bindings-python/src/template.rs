@@ -7,16 +7,18 @@ use scrubjay_core::template::{self, Arg};
 
 use crate::errors::{error, raised, type_name};
 
-/// A parsed template of keys, like "user:{user_id}".
+/// A parsed template of keys or tags, like "user:{user_id}".
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Template(template::Template);
 
 #[pymethods]
 impl Template {
     #[new]
-    fn new(py: Python<'_>, template: &Bound<'_, PyString>) -> PyResult<Self> {
+    #[pyo3(signature = (template, is_tag=false))]
+    fn new(py: Python<'_>, template: &Bound<'_, PyString>, is_tag: bool) -> PyResult<Self> {
         let text = text(template).map_err(|_| refused(py, "key must be text without lone surrogates"))?;
-        template::Template::parse(text).map(Template).map_err(|error| raised(py, &error))
+        let parsed = if is_tag { template::Template::parse_tag(text) } else { template::Template::parse(text) };
+        parsed.map(Template).map_err(|error| raised(py, &error))
     }
 
     /// The names of the placeholders, in order.

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use scrubjay_core::host::{self, FetchFailure, Lease, PutOptions};
+use scrubjay_core::host::{self, FetchFailure, Lease};
 use scrubjay_core::{Error, ErrorKind};
 
 use crate::answer::miss;
 use crate::held::Fetching;
-use crate::{decode, encode, errors};
+use crate::{args, decode, encode, errors};
 
-/// The caller is to run its fetch. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
+/// The caller is to run its fetch, or the write of its update. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
 /// dropped, because its task or thread has ended, is abandoned.
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Turn {
@@ -63,7 +63,7 @@ impl Turn {
         Self::object(py, cache, None, None)
     }
 
-    fn take(&self) -> Option<Lease> {
+    pub(crate) fn take(&self) -> Option<Lease> {
         let held = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         held.map(|(lease, _)| lease)
     }
@@ -100,11 +100,28 @@ impl Turn {
     }
 
     /// The fetch brought `value`. Returns what the caller is to be given: that very object, or a stored value
-    /// where this one cannot be encoded and a value past its ttl may be served.
-    fn fulfil<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    /// where this one cannot be encoded and a value past its ttl may be served. A ttl stands for that of the call; tags are
+    /// added to its own.
+    #[pyo3(signature = (value, ttl=None, tags=None))]
+    fn fulfil<'py>(
+        &self,
+        py: Python<'py>,
+        value: Bound<'py, PyAny>,
+        ttl: Option<&Bound<'py, PyAny>>,
+        tags: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.number == 0 {
             return Ok(value);
         }
+        let put = match args::put("get_or_fetch", ttl, None, tags) {
+            Ok(put) => put,
+            Err(refused) => {
+                let message = refused.value(py).getattr("message")?.extract()?;
+                let error_ref = errors::keep(refused.value(py))?;
+                let stale = self.report(py, FetchFailure { kind: ErrorKind::FetchFailed, message, error_ref })?;
+                return if stale.is(miss(py)) { Err(refused) } else { Ok(stale) };
+            }
+        };
         let encoded = match encode::value("get_or_fetch", &value) {
             Ok(encoded) => encoded,
             Err(refused) => {
@@ -115,7 +132,7 @@ impl Turn {
             }
         };
         let Some(lease) = self.take() else { return Ok(value) };
-        match self.cache.fulfil(lease.into_id(), encoded, &PutOptions::default()) {
+        match self.cache.fulfil(lease.into_id(), encoded, &put) {
             Ok(_) => Ok(value),
             // The caller has its value all the same; that it was not stored is of no matter to it.
             Err(error) if is_too_late(&error) => Ok(value),

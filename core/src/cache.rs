@@ -1,7 +1,9 @@
 //! `CacheService`: the face for Rust users. It puts the tiers together and owns no policy.
 
 mod builder;
+mod fetched;
 mod many;
+mod update;
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,13 +15,16 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::explain::Explanation;
 use crate::flight::{Generations, Lease, Promise, PromiseReply, Tiers};
 use crate::host::{Answer, ConsistencyToken, FetchOptions, PutOptions, Receipt, Step, Value};
 use crate::options::{Options, SetOptions};
 use crate::stats::Stats;
 
 pub use builder::Builder;
+pub use fetched::Fetched;
 pub use many::PartialError;
+pub use update::UpdateError;
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.
 ///
@@ -108,7 +113,20 @@ impl CacheService {
         self.write(|reply| self.tiers().delete(key.as_ref(), reply)).await
     }
 
-    /// Empties the cache and its prefix in the shared tier.
+    /// Invalidates every entry that has one of these tags, however many there are. When this returns, no load that began
+    /// before is stored in any tier.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for a tag that is not 1 to 128 bytes; [`ErrorKind::Closed`], [`ErrorKind::Overloaded`] as
+    /// for [`CacheService::get`]: nothing was invalidated. A shared tier that cannot be reached is no error: the receipt is
+    /// `pending`, and the invalidation is retried until it lands.
+    pub async fn invalidate_tags(&self, tags: &[impl AsRef<str>]) -> Result<Receipt> {
+        let tags: Vec<&[u8]> = tags.iter().map(|tag| tag.as_ref().as_bytes()).collect();
+        self.write(|reply| self.tiers().invalidate_tags(&tags, reply)).await
+    }
+
+    /// Invalidates everything that is stored under the prefix, in both tiers, in one step. When this returns, no load that
+    /// began before is stored.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`].
@@ -143,6 +161,29 @@ impl CacheService {
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<T, E>>,
     {
+        self.get_or_fetch_with(key, options, || async { fetch().await.map(Fetched::new) }).await
+    }
+
+    /// As [`CacheService::get_or_fetch`]; the fetch says itself how its value is to be stored, where that is known only
+    /// then.
+    ///
+    /// # Errors
+    /// Those of [`CacheService::get_or_fetch`].
+    ///
+    /// # Cancel safety
+    /// As [`CacheService::get_or_fetch`].
+    pub async fn get_or_fetch_with<T, E, F, Fut>(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        options: impl Into<SetOptions>,
+        fetch: F,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
+    {
         let key = key.as_ref();
         let put = put_options(options.into());
         let mut bypass_cache = false;
@@ -164,7 +205,10 @@ impl CacheService {
                     };
                 }
                 Answer::Lead(lease) => return self.lead(lease, put, fetch).await,
-                Answer::Bypass => return fetch().await.map_err(|error| fetch_error(error.into())),
+                Answer::Bypass => {
+                    let fetched = fetch().await.map_err(|error| fetch_error(error.into()))?;
+                    return Ok(fetched.value);
+                }
                 answer => return Err(unexpected(&answer)),
             }
         }
@@ -186,17 +230,16 @@ impl CacheService {
         T: Serialize + DeserializeOwned,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: FnOnce() -> Fut,
-        Fut: Future<Output = std::result::Result<T, E>>,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
     {
         let fetched = HELD.scope(held_with(&[lease.id()]), async { fetch().await }).await;
         let id = lease.into_id();
         match fetched.map_err(|error| fetch_error(error.into())) {
-            Ok(value) => {
-                let encoded = self.encode("get_or_fetch", &value, SetOptions::default());
-                match encoded.and_then(|(value, _)| {
-                    let put = PutOptions { codec: put.codec, ..PutOptions::default() };
-                    self.tiers().fulfil(id, &value, &put)
-                }) {
+            Ok(fetched) => {
+                let Fetched { value, ttl, tags } = fetched;
+                let options = SetOptions { ttl, codec: put.codec, tags };
+                let encoded = self.encode("get_or_fetch", &value, options);
+                match encoded.and_then(|(value, put)| self.tiers().fulfil(id, &value, &put)) {
                     Ok(_) => Ok(value),
                     // Its time was over; the value is as good as any for its own caller.
                     Err(error) if error.kind() == ErrorKind::LeaseExpired => Ok(value),
@@ -242,6 +285,19 @@ impl CacheService {
     /// that was loaded before a delete may be stored after it.
     pub fn effective_staleness_bound(&self) -> Option<Duration> {
         self.tiers().effective_staleness_bound()
+    }
+
+    /// What the cache knows of a key: which tier would answer, how old the value is and how long it lives, who loads it and
+    /// who is about to write it. It tells neither value nor key, changes nothing and counts as no read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`], [`ErrorKind::Closed`], [`ErrorKind::Overloaded`]. That the shared tier cannot be asked
+    /// is part of the answer.
+    pub async fn explain(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Explanation> {
+        match self.ask(|reply| self.tiers().explain(key.as_ref(), reply)).await? {
+            Answer::Hit { value, .. } => codec::decode(value.codec, &value.bytes),
+            answer => Err(unexpected(&answer)),
+        }
     }
 
     /// A snapshot of the counters.
@@ -312,7 +368,8 @@ fn started(call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<std::resu
 }
 
 fn put_options(options: SetOptions) -> PutOptions {
-    PutOptions { ttl: options.ttl, codec: options.codec }
+    let tags = options.tags.into_iter().map(String::into_bytes).collect();
+    PutOptions { ttl: options.ttl, codec: options.codec, tags }
 }
 
 /// The leases that this task holds.

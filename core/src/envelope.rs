@@ -12,10 +12,13 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::codec::Codec;
 use crate::key;
+use crate::tags::{MAX_TAGS, Tag};
 
 /// The length of the header.
 pub const HEADER: usize = 88;
 const CHECKSUM: usize = 8;
+/// What a tag takes beside its own bytes: its length and its version.
+const TAG: usize = 10;
 /// What an entry may have beside its payload: header, a generous vector of tags, and checksum.
 pub const OVERHEAD: usize = HEADER + (64 << 10) + CHECKSUM;
 const MAGIC: [u8; 2] = *b"SJ";
@@ -25,8 +28,6 @@ const ENCRYPTED: u8 = 2;
 const NEGATIVE: u8 = 4;
 /// Somebody waits for the end of the lease. The scripts set it.
 const WAITED: u8 = 16;
-/// More tags than this on one entry are not read.
-const MAX_TAGS: usize = 64;
 
 /// What an entry is, as the scripts have left it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,8 +78,11 @@ pub(crate) struct Entry {
     /// How long its fetch took.
     pub load_ms: u32,
     pub shard_epoch: u32,
-    /// The tags with their versions at the begin of the load.
-    pub tags: Vec<(Vec<u8>, u64)>,
+    /// The version of the empty tag, which all entries have and `clear` changes; none where a server without scripts was
+    /// written to.
+    pub clear: Option<u64>,
+    /// The other tags with their versions at the begin of the load.
+    pub tags: Vec<(Tag, u64)>,
     pub payload: Bytes,
 }
 
@@ -95,7 +99,8 @@ pub(crate) enum Unreadable {
 
 /// The bytes of `entry` under this prefix and key.
 pub(crate) fn encode(entry: &Entry, prefix: &[u8], key: &[u8]) -> Vec<u8> {
-    let tags: usize = entry.tags.iter().map(|(tag, _)| tag.len() + 10).sum();
+    let tags: usize = entry.tags.iter().map(|(tag, _)| tag.len() + TAG).sum::<usize>() + TAG;
+    let count = entry.tags.len() + usize::from(entry.clear.is_some());
     let mut out = Vec::with_capacity(HEADER + tags + entry.payload.len() + CHECKSUM);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[
@@ -110,12 +115,13 @@ pub(crate) fn encode(entry: &Entry, prefix: &[u8], key: &[u8]) -> Vec<u8> {
         out.extend_from_slice(&time.to_le_bytes());
     }
     out.extend_from_slice(&entry.holds.to_le_bytes());
-    out.extend_from_slice(&u16::try_from(entry.tags.len()).unwrap_or(u16::MAX).to_le_bytes());
+    out.extend_from_slice(&u16::try_from(count).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(&entry.load_ms.to_le_bytes());
     out.extend_from_slice(&entry.shard_epoch.to_le_bytes());
     out.extend_from_slice(&0_u32.to_le_bytes());
     out.extend_from_slice(&key::hash(prefix, key).to_le_bytes());
-    for (tag, version) in &entry.tags {
+    let clear = entry.clear.map(|version| (&[][..], version));
+    for (tag, version) in clear.into_iter().chain(entry.tags.iter().map(|(tag, version)| (&**tag, *version))) {
         out.extend_from_slice(&u16::try_from(tag.len()).unwrap_or(u16::MAX).to_le_bytes());
         out.extend_from_slice(tag);
         out.extend_from_slice(&version.to_le_bytes());
@@ -138,8 +144,10 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
     if bytes[2] != FORMAT {
         return Err(Unreadable::Unknown);
     }
+    // The server lists writers behind the header of a hold, and can make no checksum. There is no value to be checked.
+    let held = bytes[3] == State::Hold as u8;
     let end = bytes.len() - CHECKSUM;
-    if checksum(&bytes[..end]).to_le_bytes() != bytes[end..] {
+    if !held && checksum(&bytes[..end]).to_le_bytes() != bytes[end..] {
         return Err(Unreadable::Corrupt("checksum"));
     }
     if u64_at(&bytes, 80) != key::hash(prefix, key) {
@@ -152,7 +160,10 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
     }
     let state = State::from_byte(bytes[3]).ok_or(Unreadable::Unknown)?;
     let codec = Codec::from_id(bytes[5]).ok_or(Unreadable::Unknown)?;
-    let (tags, start) = tags(&bytes[..end], usize::from(u16_at(&bytes, 66)))?;
+    let Vector { clear, tags, start } = match held {
+        true => Vector { clear: None, tags: Vec::new(), start: end },
+        false => vector(&bytes[..end], usize::from(u16_at(&bytes, 66)))?,
+    };
     if end - start > max_value {
         return Err(Unreadable::Corrupt("larger than max_value"));
     }
@@ -171,9 +182,21 @@ pub(crate) fn decode(bytes: Bytes, prefix: &[u8], key: &[u8], max_value: usize) 
         holds: u16_at(&bytes, 64),
         load_ms: u32_at(&bytes, 68),
         shard_epoch: u32_at(&bytes, 72),
+        clear,
         tags,
         payload: bytes.slice(start..end),
     })
+}
+
+/// Where the payload of an entry that was read begins.
+pub(crate) fn payload_at(entry: &[u8], payload: usize) -> usize {
+    entry.len().saturating_sub(payload + CHECKSUM)
+}
+
+/// The versions in the beginning of an entry, up to its payload.
+pub(crate) fn versions(beginning: &[u8]) -> Option<Vector> {
+    let count = beginning.get(66..68)?;
+    vector(beginning, usize::from(u16_at(count, 0))).ok()
 }
 
 /// Of an entry without its checksum: all of it but what the scripts change.
@@ -189,26 +212,37 @@ fn checksum(bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(rest, xxh3_64(&fixed))
 }
 
-type Tags = Vec<(Vec<u8>, u64)>;
+/// The versions behind the header, and where the payload begins.
+pub(crate) struct Vector {
+    pub clear: Option<u64>,
+    pub tags: Vec<(Tag, u64)>,
+    start: usize,
+}
 
-/// The tag vector behind the header, and where the payload begins.
-fn tags(bytes: &[u8], count: usize) -> Result<(Tags, usize), Unreadable> {
+fn vector(bytes: &[u8], count: usize) -> Result<Vector, Unreadable> {
     const CUT: Unreadable = Unreadable::Corrupt("cut short in the tags");
-    if count > MAX_TAGS {
+    if count > MAX_TAGS + 1 {
         return Err(Unreadable::Corrupt("too many tags"));
     }
-    let mut tags = Vec::with_capacity(count);
-    let mut at = HEADER;
-    for _ in 0..count {
+    let mut vector = Vector { clear: None, tags: Vec::new(), start: HEADER };
+    for index in 0..count {
+        let at = vector.start;
         let length =
             usize::from(u16::from_le_bytes(bytes.get(at..at + 2).ok_or(CUT)?.try_into().map_err(|_| CUT)?));
         let tag = bytes.get(at + 2..at + 2 + length).ok_or(CUT)?;
-        at += 2 + length;
-        let version = bytes.get(at..at + 8).ok_or(CUT)?.try_into().map_err(|_| CUT)?;
-        tags.push((tag.to_vec(), u64::from_le_bytes(version)));
-        at += 8;
+        let version = bytes.get(at + 2 + length..at + TAG + length).ok_or(CUT)?.try_into().map_err(|_| CUT)?;
+        let version = u64::from_le_bytes(version);
+        match (index, tag.is_empty()) {
+            (0, true) => vector.clear = Some(version),
+            (_, true) => return Err(Unreadable::Corrupt("an empty tag")),
+            (_, false) => vector.tags.push((tag.into(), version)),
+        }
+        vector.start = at + TAG + length;
     }
-    Ok((tags, at))
+    if vector.tags.len() > MAX_TAGS {
+        return Err(Unreadable::Corrupt("too many tags"));
+    }
+    Ok(vector)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crate::codec::{self, Codec};
 use crate::envelope::{self, HEADER, Unreadable};
 use crate::error::ErrorKind;
-use crate::flight::{Loaded, MAX_DEPTH, Shared};
+use crate::flight::{At, Found, Loaded, MAX_DEPTH, Shared};
 use crate::key;
 use crate::options::Options;
+use crate::tags::{Known, Looked};
 
 /// Something that any bytes are tried with: it panics where they break a promise.
 pub type Target = fn(&[u8]);
@@ -80,12 +81,25 @@ fn entry(bytes: &[u8]) {
         max_value: MAX_VALUE,
         ..Options::default()
     };
-    let shared = Shared::open(&options, &std::sync::Arc::default()).expect("good options").expect("a tier");
+    let known = std::sync::Arc::new(Known::new(0, crate::clock::Clock::default()));
+    let shared =
+        Shared::open(&options, &std::sync::Arc::default(), &known).expect("good options").expect("a tier");
     for server_now in [0, 1 << 40, u64::from(*mend) << 32] {
         let now = 1 << 20;
-        if let Loaded::Fresh(record) | Loaded::Stale(record) =
-            shared.found(KEY, Some(bytes.clone()), server_now, now)
-        {
+        let at = At { server_now, now, fenced: mend & 8 == 0 };
+        let loaded = match shared.found(KEY, Some(bytes.clone()), &Looked::default(), at) {
+            Found::Known(loaded) => loaded,
+            // A server that says what the entry says.
+            Found::Open(candidate) => {
+                let seen = candidate.versions();
+                assert!(!candidate.unknown.is_empty());
+                match shared.judge(*candidate, &seen) {
+                    Found::Known(loaded) => loaded,
+                    Found::Open(_) => unreachable!("all is known"),
+                }
+            }
+        };
+        if let Loaded::Fresh(record) | Loaded::Stale(record) = loaded {
             assert!(record.stamp.fresh_until() <= record.expires && record.stale_until > now);
             // What is served decodes, in a host too.
             if !record.negative {

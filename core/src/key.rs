@@ -109,7 +109,12 @@ impl Layout {
         format!("sj:{{{}.0}}:c", self.prefix).into_bytes()
     }
 
-    /// Where changes of tags are counted: `sj:{prefix.t0}:s`.
+    /// What the name of each tag begins with: `sj:{prefix.t0}:t:`. Tags have a partition of their own.
+    pub fn tags(&self) -> Vec<u8> {
+        format!("sj:{{{}.t0}}:t:", self.prefix).into_bytes()
+    }
+
+    /// Where the invalidations of tags are counted: `sj:{prefix.t0}:s`.
     pub fn tag_sequence(&self) -> Vec<u8> {
         format!("sj:{{{}.t0}}:s", self.prefix).into_bytes()
     }

@@ -6,6 +6,7 @@ mod clock;
 mod codec;
 mod envelope;
 mod error;
+mod explain;
 mod flight;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -19,15 +20,18 @@ mod redis;
 mod resilience;
 mod stats;
 mod sync;
+mod tags;
 mod wire;
 
-pub use cache::{Builder, CacheService, PartialError};
+pub use cache::{Builder, CacheService, Fetched, PartialError, UpdateError};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};
+pub use explain::{Explanation, HoldSeen, LeaseSeen, Reason};
 pub use host::{ConsistencyToken, Receipt};
 pub use key::template;
 pub use memo::{Cached, CachedOptions, cached};
 pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
-pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl};
+pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl, UpdateOptions};
 pub use stats::{BreakerState, Stats};
+pub use tags::{DEFAULT_MAX_TAGS, MAX_TAG, MAX_TAGS};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cache::CacheService;
+use crate::cache::{CacheService, Fetched};
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::template::{Arg, Template, default_key};
@@ -17,6 +17,7 @@ use crate::options::{SetOptions, Ttl};
 pub struct CachedOptions {
     key: Key,
     set: SetOptions,
+    tags: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -32,18 +33,25 @@ impl CachedOptions {
     /// Strings, integers, floats, booleans and none can stand in a key. What is not `[A-Za-z0-9_.-]` in them is
     /// escaped, so that no two arguments meet in one key.
     pub fn new(template: impl Into<String>) -> Self {
-        CachedOptions { key: Key::Template(template.into()), set: SetOptions::new() }
+        CachedOptions { key: Key::Template(template.into()), set: SetOptions::new(), tags: Vec::new() }
     }
 
     /// Keys from a name and the argument as JSON, each behind its length.
     pub fn named(name: impl Into<String>) -> Self {
-        CachedOptions { key: Key::Name(name.into()), set: SetOptions::new() }
+        CachedOptions { key: Key::Name(name.into()), set: SetOptions::new(), tags: Vec::new() }
     }
 
     /// How long a result is fresh: a number of seconds or a `Duration`. Default: the cache's.
     #[must_use]
     pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
         self.set = self.set.ttl(ttl);
+        self
+    }
+
+    /// The tags of results, from templates as those of [`CachedOptions::new`].
+    #[must_use]
+    pub fn tags<T: Into<String>>(mut self, templates: impl IntoIterator<Item = T>) -> Self {
+        self.tags = templates.into_iter().map(Into::into).collect();
         self
     }
 
@@ -59,6 +67,7 @@ impl CachedOptions {
 pub struct Cached<F> {
     cache: CacheService,
     key: std::result::Result<KeyMaker, Error>,
+    tags: Result<Vec<Template>>,
     set: SetOptions,
     function: F,
 }
@@ -90,7 +99,8 @@ pub fn cached<F>(cache: &CacheService, options: CachedOptions, function: F) -> C
         Key::Template(template) => Template::parse(&template).map(KeyMaker::Template),
         Key::Name(name) => Ok(KeyMaker::Name(name)),
     };
-    Cached { cache: cache.clone(), key, set: options.set, function }
+    let tags = options.tags.iter().map(|template| Template::parse_tag(template)).collect();
+    Cached { cache: cache.clone(), key, tags, set: options.set, function }
 }
 
 impl<F> Cached<F> {
@@ -104,6 +114,19 @@ impl<F> Cached<F> {
             KeyMaker::Template(template) => render(template, &json),
             KeyMaker::Name(name) => Ok(default_key(name, &json.to_string())),
         }
+    }
+
+    /// The tags of the result for `argument`.
+    ///
+    /// # Errors
+    /// As [`Cached::key`].
+    pub fn tags<A: Serialize + ?Sized>(&self, argument: &A) -> Result<Vec<String>> {
+        let templates = self.tags.as_ref().map_err(Clone::clone)?;
+        if templates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let json = serde_json::to_value(argument).map_err(|error| unusable(&error.to_string()))?;
+        templates.iter().map(|template| render(template, &json)).collect()
     }
 
     /// The result of the function for `argument`, kept or made now.
@@ -122,7 +145,28 @@ impl<F> Cached<F> {
         Fut: Future<Output = std::result::Result<T, E>>,
     {
         let key = self.key(&argument)?;
-        self.cache.get_or_fetch(&key, self.set, || (self.function)(argument)).await
+        let options = self.set.clone().tags(self.tags(&argument)?);
+        self.cache.get_or_fetch(&key, options, || (self.function)(argument)).await
+    }
+
+    /// As [`Cached::call`], of a function that says itself how its result is to be kept.
+    ///
+    /// # Errors
+    /// As [`Cached::call`].
+    ///
+    /// # Cancel safety
+    /// As [`CacheService::get_or_fetch`].
+    pub async fn call_with<A, T, E, Fut>(&self, argument: A) -> Result<T>
+    where
+        A: Serialize,
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: Fn(A) -> Fut,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
+    {
+        let key = self.key(&argument)?;
+        let options = self.set.clone().tags(self.tags(&argument)?);
+        self.cache.get_or_fetch_with(&key, options, || (self.function)(argument)).await
     }
 
     /// Forgets the result for `argument`.

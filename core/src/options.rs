@@ -2,14 +2,17 @@
 
 mod parse;
 mod ttl;
+mod update;
 
 use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key;
+use crate::tags::{DEFAULT_MAX_TAGS, MAX_TAGS};
 
 pub use ttl::{MAX_TTL, MIN_TTL, SetOptions, Ttl};
+pub use update::UpdateOptions;
 
 /// Default bound of the memory tier: 64 MiB.
 pub const DEFAULT_L1_BYTES: u64 = 64 << 20;
@@ -54,6 +57,8 @@ pub struct Options {
     pub origin_concurrency: usize,
     /// What values are stored as when a call does not say: JSON or MessagePack. Default JSON.
     pub codec: Codec,
+    /// How many tags one entry may have, 1 to 64. Default 16.
+    pub max_tags: usize,
     /// Whether a hit near its end may draw one caller to refresh the value ahead of its expiry. Default true.
     pub refresh_ahead: bool,
     /// Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's.
@@ -88,6 +93,7 @@ impl Default for Options {
             negative_ttl: Duration::from_secs(5),
             origin_concurrency: 64,
             codec: Codec::Json,
+            max_tags: DEFAULT_MAX_TAGS,
             refresh_ahead: true,
             tls_ca: None,
             tls_cert: None,
@@ -133,6 +139,7 @@ impl Options {
         }
         range("max_value", self.max_value as u64, 1 << 10, 512 << 20)?;
         range("origin_concurrency", self.origin_concurrency as u64, 1, 1_000_000)?;
+        range("max_tags", self.max_tags as u64, 1, MAX_TAGS as u64)?;
         if self.codec == Codec::Raw {
             return Err(invalid("codec must be \"json\" or \"msgpack\"; bytes are always raw".to_owned()));
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use scrubjay::{CacheService, Error, ErrorKind};
+use scrubjay::{CacheService, Error, ErrorKind, SetOptions};
 use support::{Proxy, Server, builder, eventually, open};
 use tokio::sync::oneshot;
 
@@ -45,6 +45,20 @@ async fn what_another_process_writes_is_gone_from_memory_at_once() {
         get(&cache, "a").await.is_none() && get(&cache, "b").await.as_deref() == Some("new")
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_process_loaded_or_wrote_itself_goes_as_well() {
+    let server = Server::start();
+    let (cache, other) = (listening(&server.url(), LONG).await, listening(&server.url(), LONG).await);
+    let load = || async { Ok::<_, Error>("old".to_owned()) };
+    assert_eq!(cache.get_or_fetch("loaded", 60, load).await.unwrap(), "old");
+    cache.set("written", "old", 60).await.unwrap();
+    for key in ["loaded", "written"] {
+        eventually("it is stored", || async { get(&other, key).await.as_deref() == Some("old") }).await;
+        other.delete(key).await.unwrap();
+        eventually("it is told", || async { get(&cache, key).await.is_none() }).await;
+    }
 }
 
 #[tokio::test]
@@ -216,4 +230,48 @@ async fn who_has_the_token_of_a_write_reads_it_or_a_later_one() {
 
     assert_eq!("no token".parse::<scrubjay::ConsistencyToken>().unwrap_err().kind(), ErrorKind::InvalidOption);
     assert_eq!(cache.observe(token, &[""]).unwrap_err().kind(), ErrorKind::InvalidKey);
+}
+
+#[tokio::test]
+async fn tags_and_clears_of_another_process_are_followed_at_once() {
+    let server = Server::start();
+    let (cache, other) = (listening(&server.url(), LONG).await, open(&server.url(), "shop"));
+    let tagged = || SetOptions::new().ttl(60_u64).tags(["users"]);
+    for key in ["a", "b"] {
+        other.set(key, "old", tagged()).await.unwrap();
+    }
+    other.set("c", "old", 60).await.unwrap();
+    for _ in 0..2 {
+        for key in ["a", "b", "c"] {
+            assert_eq!(get(&cache, key).await.as_deref(), Some("old"));
+        }
+    }
+    assert_eq!(shared_hits(&cache), 3, "then memory answered");
+    other.invalidate_tags(&["users"]).await.unwrap();
+    eventually("it is told", || async { get(&cache, "a").await.is_none() && get(&cache, "b").await.is_none() })
+        .await;
+    assert_eq!((get(&cache, "c").await.as_deref(), shared_hits(&cache)), (Some("old"), 3));
+    other.clear().await.unwrap();
+    eventually("all is gone", || async { get(&cache, "c").await.is_none() }).await;
+}
+
+#[tokio::test]
+async fn the_message_of_its_own_invalidation_of_tags_voids_nothing() {
+    let server = Server::start();
+    let (cache, other) = (listening(&server.url(), LONG).await, listening(&server.url(), LONG).await);
+    let tagged = || SetOptions::new().ttl(60_u64).tags(["users"]);
+    for n in 0..100 {
+        let value = n.to_string();
+        if n % 2 == 0 {
+            cache.invalidate_tags(&["users"]).await.unwrap();
+        } else {
+            cache.clear().await.unwrap();
+        }
+        let load = || async { Ok::<_, Error>(value.clone()) };
+        assert_eq!(cache.get_or_fetch("k", tagged(), load).await.unwrap(), value);
+        // When the other one sees the value, the messages have been on their way to both.
+        eventually("it is filled", || async { get(&other, "k").await.as_ref() == Some(&value) }).await;
+        assert_eq!(cache.get_or_fetch("k", tagged(), load).await.unwrap(), value);
+        assert_eq!(cache.stats().loads, n + 1, "what was loaded after it stays");
+    }
 }

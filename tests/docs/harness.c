@@ -7,6 +7,10 @@ static int32_t load_user(void *db, sj_fetch *fetch) {
   return sj_fetch_value(fetch, sj_text("{\"name\":\"Ada\"}"), SJ_JSON);
 }
 
+static void rename_user(void *db, int number, const char *name) {
+  (void)db, (void)number, (void)name;
+}
+
 static void *db = NULL;
 static sj_buf value;
 static uint32_t codec;

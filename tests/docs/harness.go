@@ -15,6 +15,8 @@ type database struct{}
 
 func (database) LoadUser(context.Context, int) (User, error) { return User{"Ada"}, nil }
 
+func (database) RenameUser(context.Context, int, string) error { return nil }
+
 var (
 	db  database
 	ctx = context.Background()

@@ -1,7 +1,7 @@
 import assert from 'node:assert'
 import { CacheService, cached } from 'scrubjay'
 
-const db = { loadUser: async (id) => ({ id }) }
+const db = { loadUser: async (id) => ({ id }), renameUser: async () => 1 }
 
 SNIPPETS
 

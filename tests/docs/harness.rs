@@ -1,7 +1,7 @@
 #![allow(unused)]
 use std::time::Duration;
 
-use scrubjay::{CacheService, Error, ErrorKind, MemoryCache};
+use scrubjay::{CacheService, Error, ErrorKind, MemoryCache, SetOptions, UpdateOptions};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ const db: Database = Database;
 impl Database {
     async fn load_user(&self, _: u64) -> Result<User, std::io::Error> {
         Ok(User { name: "Ada".into() })
+    }
+
+    async fn rename_user(&self, _: u64, _: &str) -> Result<u64, std::io::Error> {
+        Ok(1)
     }
 }
 

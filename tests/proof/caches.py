@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from scrubjay import CacheService
+from scrubjay import CacheService, Fetched
 
 Load = Callable[[], Awaitable[list[int]]]
 TTL_SECONDS = 600
@@ -73,6 +73,68 @@ class Batch(Foreground):
 
         found = await self.cache.aget_or_fetch_many([key, f"{key}:beside"], TTL_SECONDS, load_all)
         return found[key]
+
+
+class Tag(Foreground):
+    """Each key has a tag, which is invalidated after each change; the fetch names another one of its value."""
+
+    async def read(self, key: str, load: Load) -> list[int]:
+        async def tagged() -> Fetched[list[int]]:
+            return Fetched(await load(), tags=["all"])
+
+        return await self.cache.aget_or_fetch(key, TTL_SECONDS, tagged, tags=[f"of {key}", "all"])
+
+    async def invalidate(self, key: str) -> None:
+        # Every seventh ends the entries of all schedules that are being played.
+        tag = "all" if int(key.rpartition(":")[2]) % 7 == 0 else f"of {key}"
+        receipt = await self.cache.ainvalidate_tags([tag])
+        if receipt.pending:
+            raise RuntimeError("an invalidation was not acknowledged")
+
+
+class TagInMemory(Memory, Tag):
+    """The same with memory."""
+
+
+class Clear(Memory):
+    """Everything is cleared after each change."""
+
+    async def invalidate(self, key: str) -> None:
+        receipt = await self.cache.aclear()
+        if receipt.pending:
+            raise RuntimeError(f"the clear for {key} was not acknowledged")
+
+
+class RefreshAhead(Memory):
+    """Lives so short, beside the time of a load, that values are refreshed while they are served."""
+
+    TTL_SECONDS = 0.15
+    HITS = 8
+
+    def __init__(self, url: str) -> None:
+        self.cache = CacheService(url, "proof", max_staleness=0.05, l2_timeout=20, jitter=0, stale_for=0)
+
+    async def read(self, key: str, load: Load) -> list[int]:
+        for _ in range(self.HITS):
+            seen = await self.cache.aget_or_fetch(key, self.TTL_SECONDS, load)
+            await asyncio.sleep(0.004)
+        return seen
+
+
+class SoftTimeout(Memory):
+    """Readers get the old value of a slow fetch, which goes on."""
+
+    TTL_SECONDS = 0.06
+
+    def __init__(self, url: str) -> None:
+        self.cache = CacheService(
+            url, "proof", max_staleness=0.05, l2_timeout=20, jitter=0, stale_for=60, fetch_soft_timeout=0.005
+        )
+
+    async def read(self, key: str, load: Load) -> list[int]:
+        for _ in range(3):
+            seen = await self.cache.aget_or_fetch(key, self.TTL_SECONDS, load)
+        return seen
 
 
 class CacheAside:
@@ -142,12 +204,44 @@ class Setnx(CacheAside):
         return seen
 
 
+class TagAfter(CacheAside):
+    """As `CacheAside` with a version of a tag beside the value, read when the value has been loaded."""
+
+    async def read(self, key: str, load: Load) -> list[int]:
+        found = await self.command("GET", key)
+        if found is not None:
+            version, seen = json.loads(found)
+            if version == await self.command("GET", f"{key}:tag"):
+                return seen
+        seen = await load()
+        version = await self.command("GET", f"{key}:tag")
+        await self.command("SET", key, json.dumps([version, seen]), "EX", str(TTL_SECONDS))
+        return seen
+
+    async def invalidate(self, key: str) -> None:
+        await self.command("INCR", f"{key}:tag")
+
+    async def values(self, keys: list[str]) -> list[list[int] | None]:
+        values: list[list[int] | None] = []
+        for key in keys:
+            found = await self.command("GET", key)
+            version, seen = json.loads(found) if found is not None else (None, None)
+            values.append(seen if version == await self.command("GET", f"{key}:tag") else None)
+        return values
+
+
 Cache = Foreground | CacheAside
 
 CACHES: dict[str, type[Cache]] = {
     "foreground": Foreground,
     "memory": Memory,
     "batch": Batch,
+    "tag": Tag,
+    "tag-in-memory": TagInMemory,
+    "clear": Clear,
+    "refresh-ahead": RefreshAhead,
+    "soft-timeout": SoftTimeout,
     "control-cache-aside": CacheAside,
     "control-setnx": Setnx,
+    "control-tag-after": TagAfter,
 }

@@ -1,8 +1,8 @@
 // What TypeScript makes of the package, from an ES module: checked by tsc, never run.
 
 import {
-  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached,
-  type CacheOptions, type Codec, type ErrorCode, type Receipt, type SharedOptions, type Stats,
+  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached, fetched as adaptively,
+  type CacheOptions, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -42,8 +42,22 @@ await cache.set('user:7', Buffer.alloc(3))
 await cache.set('user:7', { id: 7 }, { ttl: 300, codec: 'msgpack' })
 // @ts-expect-error: bytes are raw by themselves
 await cache.set('user:7', { id: 7 }, { codec: 'raw' })
-// @ts-expect-error: not an option
 await cache.set('user:7', { id: 7 }, { tags: ['users'] })
+// @ts-expect-error: not an option
+await cache.set('user:7', { id: 7 }, { tag: 'users' })
+await cache.invalidateTags(new Set(['users']))
+const tagged = await cache.getOrFetch('user:7', 60, async () => adaptively({ id: 7 }, { ttl: 5, tags: ['users'] }))
+same<typeof tagged, { id: number }>(true)
+const adaptive = cached(cache, { key: 'user:{0}', tags: ['user:{0}'] }, async (id: number) => adaptively(id))
+same<typeof adaptive, (this: unknown, id: number) => Promise<number>>(true)
+
+const updated = await cache.update(['user:7', Buffer.from('user:8')], async ({ signal }) => signal.aborted, { intentTtl: 5, hold: 1, strict: true })
+same<typeof updated.value, boolean>(true)
+same<typeof updated.receipt, Receipt>(true)
+// @ts-expect-error: not an option
+await cache.update(['user:7'], () => 7, { intent_ttl: 5 })
+const explained: Explanation = await cache.explain('user:7')
+same<typeof explained.tier, 'l1' | 'l2' | null>(true)
 
 const loaded = await cache.getOrFetch('user:7', 300, () => load(7))
 same<typeof loaded, User>(true)

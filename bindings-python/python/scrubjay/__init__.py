@@ -33,10 +33,12 @@ from ._errors import (
     Unavailable,
     Unsupported,
 )
+from ._fetched import Fetched
 from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
 from ._service import CacheService
+from ._update import Explanation, HoldSeen, LeaseSeen, Updating
 
 __all__ = [
     "CacheInfo",
@@ -45,13 +47,17 @@ __all__ = [
     "Cancelled",
     "Closed",
     "DirtyElsewhere",
+    "Explanation",
     "FetchFailed",
     "FetchTimeout",
+    "Fetched",
+    "HoldSeen",
     "Internal",
     "InvalidKey",
     "InvalidOption",
     "InvalidValue",
     "LeaseExpired",
+    "LeaseSeen",
     "MemoizedFunction",
     "MemoryCache",
     "MemoryStats",
@@ -64,6 +70,7 @@ __all__ = [
     "Stats",
     "Unavailable",
     "Unsupported",
+    "Updating",
     "__version__",
     "cached",
     "memoize",

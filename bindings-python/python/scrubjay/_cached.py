@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
@@ -55,6 +55,7 @@ def cached(
     key: str | Callable[..., str | bytes] | None = None,
     *,
     codec: str | None = None,
+    tags: Iterable[str] | Callable[..., Iterable[str]] = (),
     background: Executor | None = None,
 ) -> Callable[[Callable[P, R]], CachedFunction[P, R]]:
     """Keep the results of a function, plain or ``async``, by `get_or_fetch` or `aget_or_fetch`.
@@ -69,6 +70,8 @@ def cached(
             qualified name and arguments as JSON, without ``self`` or ``cls`` of a method: give a key where
             instances have different results.
         codec: what results are stored as, "json" or "msgpack"; the default is that of the cache.
+        tags: the tags of results: templates of the arguments as for ``key``, like ``["users", "team:{team}"]``,
+            or a function of the same arguments that returns the tags.
         background: where a plain function refreshes results near their end, see `get_or_fetch`.
 
     Raises:
@@ -79,6 +82,7 @@ def cached(
         if isinstance(function, classmethod | staticmethod):
             return type(function)(decorate(function.__func__))  # type: ignore[return-value]
         make_key = _key_maker(function, key)
+        make_tags = _tag_maker(function, tags)
         wrapper: Any
         if inspect.iscoroutinefunction(function):
             if background is not None:
@@ -87,14 +91,21 @@ def cached(
             @functools.wraps(function)
             async def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
                 fetch = functools.partial(function, *args, **kwargs)
-                return await cache.aget_or_fetch(make_key(*args, **kwargs), ttl, fetch, codec=codec)
+                return await cache.aget_or_fetch(
+                    make_key(*args, **kwargs), ttl, fetch, codec=codec, tags=make_tags(*args, **kwargs)
+                )
         else:
 
             @functools.wraps(function)
             def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
                 fetch = functools.partial(function, *args, **kwargs)
                 return cache.get_or_fetch(
-                    make_key(*args, **kwargs), ttl, fetch, codec=codec, background=background
+                    make_key(*args, **kwargs),
+                    ttl,
+                    fetch,
+                    codec=codec,
+                    tags=make_tags(*args, **kwargs),
+                    background=background,
                 )
 
         def invalidate(*args: P.args, **kwargs: P.kwargs) -> Receipt:
@@ -126,15 +137,33 @@ def _key_maker(
         raise _refused("key must be a function here: nothing tells the names of the arguments") from None
     if key is None:
         return _default_keys(function, signature)
-    return _template_keys(key, signature)
+    return _templates(key, signature, "key")
 
 
-def _template_keys(text: str, signature: inspect.Signature) -> Callable[..., str]:
-    template = Template(text)
+def _tag_maker(
+    function: Callable[..., Any], tags: Iterable[str] | Callable[..., Iterable[str]]
+) -> Callable[..., Iterable[str]]:
+    if callable(tags):
+        return tags
+    if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+        raise _refused(f"tags must be an iterable of templates or a function, is {type(tags).__name__}")
+    texts = tuple(tags)
+    for text in texts:
+        if not isinstance(text, str):
+            raise _refused(f"tags must be an iterable of templates or a function, one is {type(text).__name__}")
+    if not any("{" in text or "}" in text for text in texts):
+        return lambda *_args, **_kwargs: texts
+    signature = inspect.signature(function)
+    makers = [_templates(text, signature, "tags") for text in texts]
+    return lambda *args, **kwargs: [make_tag(*args, **kwargs) for make_tag in makers]
+
+
+def _templates(text: str, signature: inspect.Signature, what: str) -> Callable[..., str]:
+    template = Template(text, what == "tags")
     paths = {name: name.split(".") for name in template.names}
     for name, path in paths.items():
         if path[0] not in signature.parameters:
-            raise _refused(f"key has a placeholder {{{name}}} that names no argument")
+            raise _refused(f"{what} has a placeholder {{{name}}} that names no argument")
 
     def make_key(*args: Any, **kwargs: Any) -> str:
         bound = signature.bind(*args, **kwargs)

@@ -14,6 +14,7 @@ from contextvars import ContextVar, Token, copy_context
 from typing import Any
 
 from ._errors import InvalidOption, NotFound
+from ._fetched import Fetched
 from ._scrubjay import MISS, Turn
 
 HELD: ContextVar[tuple[int, ...]] = ContextVar("scrubjay_held", default=())
@@ -41,7 +42,7 @@ def lead(turn: Turn, fetch: Callable[[], Any]) -> Any:
     if inspect.isawaitable(value):
         turn.abandon()
         raise refused(value, "get_or_fetch")
-    return turn.fulfil(value)
+    return fulfil(turn, value)
 
 
 async def alead(turn: Turn, fetch: Callable[[], Any]) -> Any:
@@ -61,7 +62,14 @@ async def alead(turn: Turn, fetch: Callable[[], Any]) -> Any:
         raise
     finally:
         release(outside)
-    return turn.fulfil(value)
+    return fulfil(turn, value)
+
+
+def fulfil(turn: Turn, fetched: Any) -> Any:
+    """Tell what a fetch has brought; what the caller is to be given."""
+    if type(fetched) is Fetched:
+        return turn.fulfil(fetched.value, fetched.ttl, fetched.tags)
+    return turn.fulfil(fetched)
 
 
 def refreshed(turn: Turn, fetch: Callable[[], Any], background: Executor | None) -> Any:

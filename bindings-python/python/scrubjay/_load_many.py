@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,17 @@ class Many:
     """One call: what is known of each key so far."""
 
     def __init__(
-        self, cache: CacheService, ttl: Any, codec: str | None, fetch: Callable[[list[Any]], Any]
+        self,
+        cache: CacheService,
+        how: tuple[Any, str | None, Any],
+        fetch: Callable[[list[Any]], Any],
     ) -> None:
         self.cache = cache
-        self.ttl = ttl
-        self.codec = codec
+        ttl, codec, tags = how
+        # Walked through for each key that is begun anew.
+        if isinstance(tags, Iterable) and not isinstance(tags, str | bytes):
+            tags = list(tags)
+        self.how = (ttl, codec, tags)
         self.fetch = fetch
         self.values: dict[Key, Any] = {}
         self.failed: dict[Key, Exception] = {}
@@ -57,7 +63,7 @@ class Many:
 
     def take_held(self, keys: list[Key], coroutines: bool) -> list[Key]:
         """Sort the keys that have a copy in memory; give those that have none."""
-        held = self.cache._held(keys, self.ttl, self.codec, self.fetch, coroutines)
+        held = self.cache._held(keys, self.how, self.fetch, coroutines)
         others = []
         for key, value in zip(keys, held, strict=True):
             if value is MISS:
@@ -86,7 +92,7 @@ class Many:
 
     def behind(self) -> Many:
         """Make another call like this one, for what goes on when this one has returned its values."""
-        return Many(self.cache, self.ttl, self.codec, self.fetch)
+        return Many(self.cache, self.how, self.fetch)
 
     def load(self, leads: Led) -> None:
         """Run the fetch once for these keys, in this thread."""
@@ -125,7 +131,7 @@ class Many:
             if value is MISS:
                 continue
             try:
-                self.values[key] = turn.fulfil(value)
+                self.values[key] = _load.fulfil(turn, value)
             except Exception as error:
                 self.failed[key] = error
 
@@ -149,7 +155,7 @@ def load_many(many: Many, keys: list[Key], background: Executor | None) -> dict[
     given, keys = keys, many.take_held(keys, False)
     if given and not keys:
         return many.result()
-    answers, others, early = many.cache._begin_many(keys, many.ttl, many.codec, many.fetch)
+    answers, others, early = many.cache._begin_many(keys, many.how, many.fetch)
     try:
         waiting = {index for index, answer in enumerate(answers) if answer is MISS}
         for index, answer in enumerate(answers):
@@ -162,7 +168,7 @@ def load_many(many: Many, keys: list[Key], background: Executor | None) -> dict[
                 key = many.again.pop()
                 many.cache._note_undecodable(key)
                 try:
-                    many.settle(key, many.cache._begin(key, many.ttl, many.codec, many.fetch))
+                    many.settle(key, many.cache._begin(key, many.how, many.fetch))
                 except Exception as error:
                     many.failed[key] = error
             elif waiting:
@@ -192,7 +198,7 @@ async def aload_many(many: Many, keys: list[Key]) -> dict[Key, Any]:
     given, keys = keys, many.take_held(keys, True)
     if given and not keys:
         return many.result()
-    answers = many.cache._abegin_many(keys, many.ttl, many.codec, many.fetch)
+    answers = many.cache._abegin_many(keys, many.how, many.fetch)
     if type(answers) is Pending:
         answers = await settled(answers)
     waiting: dict[asyncio.Future[Any], tuple[Key, Pending]] = {}
@@ -228,7 +234,7 @@ async def aload_many(many: Many, keys: list[Key]) -> dict[Key, Any]:
 async def _begin_again(many: Many, key: Key) -> None:
     many.cache._note_undecodable(key)
     try:
-        answer = many.cache._abegin(key, many.ttl, many.codec, many.fetch, True)
+        answer = many.cache._abegin(key, many.how, many.fetch, True)
         many.settle(key, await settled(answer) if type(answer) is Pending else answer)
     except Exception as error:
         many.failed[key] = error

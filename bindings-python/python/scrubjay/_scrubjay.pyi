@@ -26,8 +26,15 @@ __all__ = [
     "Template",
     "Turn",
     "__version__",
+    "abegin_update",
+    "aend_update",
+    "aexplain",
+    "begin_update",
     "canonical_json",
+    "check_write",
     "default_key",
+    "end_update",
+    "explain",
     "install_cache_service",
     "install_memory_cache",
     "shutdown",
@@ -41,6 +48,8 @@ UNDECODABLE: Final[Signal]
 
 _K = TypeVar("_K", str, bytes)
 _Ttl = float | timedelta | None
+_Tags = Iterable[str] | None
+_How = tuple[_Ttl, str | None, _Tags]
 _Entries = Mapping[str, Any] | Mapping[bytes, Any] | Iterable[tuple[str | bytes, Any]]
 
 @final
@@ -164,7 +173,9 @@ class Cache:
             InvalidKey, Closed: as their names say.
         """
 
-    def set(self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None) -> Receipt:
+    def set(
+        self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None, tags: _Tags = None
+    ) -> Receipt:
         """Store a value.
 
         Args:
@@ -173,6 +184,7 @@ class Cache:
                 JSON; or bytes, bytearray, memoryview, stored as they are and read as bytes.
             ttl: how long the value is fresh, 0.001 s to 365 days; None for the default of the cache.
             codec: what the value is stored as, "json" or "msgpack"; the default is that of the cache.
+            tags: the tags of the entry, at most 16, each 1 to 128 bytes, by which `invalidate_tags` ends it.
 
         Raises:
             InvalidValue: the value is larger than ``max_value``, or something in it, named by its path, has no
@@ -190,11 +202,19 @@ class Cache:
     def get_many(self, keys: Iterable[_K]) -> dict[_K, Any]:
         """The values of those keys that are stored, read in one round trip."""
 
-    def set_many(self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None) -> Receipt:
+    def set_many(
+        self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None, tags: _Tags = None
+    ) -> Receipt:
         """Store many values in one round trip: all are checked before the first is stored."""
 
     def delete_many(self, keys: Iterable[str | bytes]) -> Receipt:
         """Delete many keys in one round trip."""
+
+    def invalidate_tags(self, tags: Iterable[str]) -> Receipt:
+        """Invalidate every entry that has one of these tags, however many there are.
+
+        When it returns without ``pending``, no load that began before is stored in any tier.
+        """
 
     def clear(self) -> Receipt:
         """Empty the cache: every key of its prefix, in the shared tier too."""
@@ -232,33 +252,25 @@ class Cache:
     def _open(self, options: dict[str, Any]) -> None: ...
     def _aget(self, key: str | bytes, default: Any = None) -> Any: ...
     def _aset(
-        self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None
+        self, key: str | bytes, value: Any, ttl: _Ttl = None, *, codec: str | None = None, tags: _Tags = None
     ) -> Receipt | Pending: ...
     def _adelete(self, key: str | bytes) -> Receipt | Pending: ...
     def _aget_many(self, keys: list[Any]) -> list[Any] | Pending: ...
     def _aset_many(
-        self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None
+        self, entries: _Entries, ttl: _Ttl = None, *, codec: str | None = None, tags: _Tags = None
     ) -> Receipt | Pending: ...
     def _adelete_many(self, keys: Iterable[str | bytes]) -> Receipt | Pending: ...
+    def _ainvalidate_tags(self, tags: Iterable[str]) -> Receipt | Pending: ...
     def _aclear(self) -> Receipt | Pending: ...
     def _aclose(self) -> Receipt | Pending: ...
-    def _begin(self, key: str | bytes, ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]) -> Any: ...
-    def _abegin(
-        self, key: str | bytes, ttl: _Ttl, codec: str | None, fetch: Callable[..., Any], bypass_cache: bool
-    ) -> Any: ...
+    def _begin(self, key: str | bytes, how: _How, fetch: Callable[..., Any]) -> Any: ...
+    def _abegin(self, key: str | bytes, how: _How, fetch: Callable[..., Any], bypass_cache: bool) -> Any: ...
     def _begin_many(
-        self, keys: list[Any], ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]
+        self, keys: list[Any], how: _How, fetch: Callable[..., Any]
     ) -> tuple[list[Any], Batch, list[tuple[int, Any]]]: ...
-    def _abegin_many(
-        self, keys: list[Any], ttl: _Ttl, codec: str | None, fetch: Callable[..., Any]
-    ) -> list[Any] | Pending: ...
+    def _abegin_many(self, keys: list[Any], how: _How, fetch: Callable[..., Any]) -> list[Any] | Pending: ...
     def _held(
-        self,
-        keys: list[Any],
-        ttl: _Ttl,
-        codec: str | None,
-        fetch: Callable[..., Any] | None,
-        coroutines: bool,
+        self, keys: list[Any], how: _How, fetch: Callable[..., Any] | None, coroutines: bool
     ) -> list[Any]: ...
     @staticmethod
     def _listed(keys: Iterable[_K]) -> list[_K]: ...
@@ -397,7 +409,7 @@ class Turn:
     def refreshes(self) -> bool: ...
     @property
     def value(self) -> Any: ...
-    def fulfil(self, value: Any) -> Any: ...
+    def fulfil(self, value: Any, ttl: _Ttl = None, tags: _Tags = None) -> Any: ...
     def fail(self, exception: BaseException, message: str, not_found: bool) -> Any: ...
     def abandon(self) -> None: ...
 
@@ -441,7 +453,7 @@ class Signal:
 class Template:
     """A parsed template of keys."""
 
-    def __new__(cls, template: str) -> Template: ...
+    def __new__(cls, template: str, is_tag: bool = False) -> Template: ...
     @property
     def names(self) -> list[str]: ...
     def render(self, arguments: dict[str, Any]) -> str: ...
@@ -452,3 +464,13 @@ def install_cache_service(class_: type, /) -> None: ...
 def install_memory_cache(class_: type, /) -> None: ...
 def shutdown(timeout: float) -> None: ...
 def swept() -> list[Any] | None: ...
+
+_How = tuple[float | timedelta | None, float | timedelta | None, bool]
+
+def begin_update(cache: Cache, keys: Iterable[str | bytes], how: _How) -> Turn: ...
+def abegin_update(cache: Cache, keys: Iterable[str | bytes], how: _How) -> Turn | Pending: ...
+def end_update(cache: Cache, turn: Turn) -> Receipt: ...
+def aend_update(cache: Cache, turn: Turn) -> Receipt | Pending: ...
+def check_write(write: Callable[..., Any], coroutines: bool) -> None: ...
+def explain(cache: Cache, key: str | bytes) -> Any: ...
+def aexplain(cache: Cache, key: str | bytes) -> Any: ...

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _load
 from ._errors import InvalidOption
+from ._fetched import Fetched
 from ._load_many import Many, aload_many, load_many
 from ._loop import settled
-from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, install_cache_service
+from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, aexplain, explain, install_cache_service
+from ._update import Explanation, Seconds, Updating, aupdate, update
 
 K = TypeVar("K", str, bytes)
 T = TypeVar("T")
 
 Ttl = float | timedelta | None
+Tags = Iterable[str] | None
 
 
 class CacheService(Cache):
@@ -63,6 +66,18 @@ class CacheService(Cache):
         # At run time these four are native: they answer hits, and hand everything else to the four below.
 
         def aget(self, key: str | bytes, default: Any = None) -> Coroutine[Any, Any, Any]: ...
+        @overload
+        def get_or_fetch(
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Fetched[T]],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
+            background: Executor | None = None,
+        ) -> T: ...
+        @overload
         def get_or_fetch(
             self,
             key: str | bytes,
@@ -70,18 +85,67 @@ class CacheService(Cache):
             fetch: Callable[[], T],
             *,
             codec: str | None = None,
+            tags: Tags = None,
             background: Executor | None = None,
         ) -> T: ...
+        def get_or_fetch(
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Any],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
+            background: Executor | None = None,
+        ) -> Any: ...
         @overload
         def aget_or_fetch(
-            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Awaitable[T]], *, codec: str | None = None
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Awaitable[Fetched[T]]],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
         ) -> Coroutine[Any, Any, T]: ...
         @overload
         def aget_or_fetch(
-            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], T], *, codec: str | None = None
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Awaitable[T]],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def aget_or_fetch(
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Fetched[T]],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
+        ) -> Coroutine[Any, Any, T]: ...
+        @overload
+        def aget_or_fetch(
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], T],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
         ) -> Coroutine[Any, Any, T]: ...
         def aget_or_fetch(
-            self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Any], *, codec: str | None = None
+            self,
+            key: str | bytes,
+            ttl: Ttl,
+            fetch: Callable[[], Any],
+            *,
+            codec: str | None = None,
+            tags: Tags = None,
         ) -> Coroutine[Any, Any, Any]: ...
 
     async def _aget_rest(self, key: str | bytes, default: Any = None) -> Any:
@@ -102,11 +166,12 @@ class CacheService(Cache):
         fetch: Callable[[], T],
         *,
         codec: str | None = None,
+        tags: Tags = None,
         background: Executor | None = None,
     ) -> T:
         if background is not None:
             _check_executor(background)
-        answer = self._begin(key, ttl, codec, fetch)
+        answer = self._begin(key, (ttl, codec, tags), fetch)
         if type(answer) is not Turn:
             return answer  # type: ignore[no-any-return]
         if answer.refreshes:
@@ -114,13 +179,20 @@ class CacheService(Cache):
         return _load.lead(answer, fetch)  # type: ignore[no-any-return]
 
     async def _aget_or_fetch(
-        self, key: str | bytes, ttl: Ttl, fetch: Callable[[], Any], *, codec: str | None = None
+        self,
+        key: str | bytes,
+        ttl: Ttl,
+        fetch: Callable[[], Any],
+        *,
+        codec: str | None = None,
+        tags: Tags = None,
     ) -> Any:
-        answer = self._abegin(key, ttl, codec, fetch, False)
+        how = (ttl, codec, tags)
+        answer = self._abegin(key, how, fetch, False)
         if type(answer) is Pending:
             answer = await settled(answer)
         if answer is UNDECODABLE:
-            answer = await self._begin_past(key, ttl, codec, fetch)
+            answer = await self._begin_past(key, how, fetch)
         if type(answer) is not Turn:
             return answer
         if answer.refreshes:
@@ -128,12 +200,26 @@ class CacheService(Cache):
             return answer.value
         return await _load.alead(answer, fetch)
 
-    async def _begin_past(self, key: str | bytes, ttl: Ttl, codec: str | None, fetch: Callable[[], Any]) -> Any:
+    async def _begin_past(
+        self, key: str | bytes, how: tuple[Ttl, str | None, Tags], fetch: Callable[[], Any]
+    ) -> Any:
         """Begin again, past what is stored: that did not decode."""
         self._note_undecodable(key)
-        answer = self._abegin(key, ttl, codec, fetch, True)
+        answer = self._abegin(key, how, fetch, True)
         return await settled(answer) if type(answer) is Pending else answer
 
+    @overload
+    def get_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Mapping[K, Fetched[T]]],
+        *,
+        codec: str | None = None,
+        tags: Tags = None,
+        background: Executor | None = None,
+    ) -> dict[K, T]: ...
+    @overload
     def get_or_fetch_many(
         self,
         keys: Iterable[K],
@@ -141,20 +227,42 @@ class CacheService(Cache):
         fetch: Callable[[list[K]], Mapping[K, T]],
         *,
         codec: str | None = None,
+        tags: Tags = None,
         background: Executor | None = None,
-    ) -> dict[K, T]:
+    ) -> dict[K, T]: ...
+    def get_or_fetch_many(
+        self,
+        keys: Iterable[Any],
+        ttl: Ttl,
+        fetch: Callable[[list[Any]], Mapping[Any, Any]],
+        *,
+        codec: str | None = None,
+        tags: Tags = None,
+        background: Executor | None = None,
+    ) -> dict[Any, Any]:
         """Return the values of many keys, with one ``fetch(missing)`` for those that nobody has or is loading.
 
-        ``fetch`` is given a list of keys and returns a mapping; a key that it leaves out stays absent. When
-        another caller that loads one of the keys gives up, ``fetch`` may run once more, for that key.
+        ``fetch`` is given a list of keys and returns a mapping of them to values or to `Fetched`; a key that it
+        leaves out stays absent. When another caller that loads one of the keys gives up, ``fetch`` may run once
+        more, for that key.
 
         Raises:
             PartialError: some keys failed. It holds their exceptions, and the values of the others.
         """
         if background is not None:
             _check_executor(background)
-        return load_many(Many(self, ttl, codec, fetch), self._unique(keys), background)
+        return load_many(Many(self, (ttl, codec, tags), fetch), self._unique(keys), background)
 
+    @overload
+    async def aget_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Awaitable[Mapping[K, Fetched[T]]]],
+        *,
+        codec: str | None = None,
+        tags: Tags = None,
+    ) -> dict[K, T]: ...
     @overload
     async def aget_or_fetch_many(
         self,
@@ -163,6 +271,17 @@ class CacheService(Cache):
         fetch: Callable[[list[K]], Awaitable[Mapping[K, T]]],
         *,
         codec: str | None = None,
+        tags: Tags = None,
+    ) -> dict[K, T]: ...
+    @overload
+    async def aget_or_fetch_many(
+        self,
+        keys: Iterable[K],
+        ttl: Ttl,
+        fetch: Callable[[list[K]], Mapping[K, Fetched[T]]],
+        *,
+        codec: str | None = None,
+        tags: Tags = None,
     ) -> dict[K, T]: ...
     @overload
     async def aget_or_fetch_many(
@@ -172,6 +291,7 @@ class CacheService(Cache):
         fetch: Callable[[list[K]], Mapping[K, T]],
         *,
         codec: str | None = None,
+        tags: Tags = None,
     ) -> dict[K, T]: ...
     async def aget_or_fetch_many(
         self,
@@ -180,13 +300,16 @@ class CacheService(Cache):
         fetch: Callable[[list[Any]], Any],
         *,
         codec: str | None = None,
+        tags: Tags = None,
     ) -> dict[Any, Any]:
         """As `get_or_fetch_many`, for tasks: ``fetch`` may be a coroutine function or a plain one."""
-        return await aload_many(Many(self, ttl, codec, fetch), self._unique(keys))
+        return await aload_many(Many(self, (ttl, codec, tags), fetch), self._unique(keys))
 
-    async def aset(self, key: str | bytes, value: Any, ttl: Ttl = None, *, codec: str | None = None) -> Receipt:
+    async def aset(
+        self, key: str | bytes, value: Any, ttl: Ttl = None, *, codec: str | None = None, tags: Tags = None
+    ) -> Receipt:
         """As `set`, for tasks."""
-        return await _written(self._aset(key, value, ttl, codec=codec))
+        return await _written(self._aset(key, value, ttl, codec=codec, tags=tags))
 
     async def adelete(self, key: str | bytes) -> Receipt:
         """As `delete`, for tasks."""
@@ -195,7 +318,7 @@ class CacheService(Cache):
     async def aget_many(self, keys: Iterable[K]) -> dict[K, Any]:
         """As `get_many`, for tasks."""
         listed = self._listed(keys)
-        held = self._held(listed, None, None, None, True)
+        held = self._held(listed, (None, None, None), None, True)
         missing = [key for key, value in zip(listed, held, strict=True) if value is MISS]
         answers: Any = []
         if missing or not listed:
@@ -218,13 +341,105 @@ class CacheService(Cache):
         ttl: Ttl = None,
         *,
         codec: str | None = None,
+        tags: Tags = None,
     ) -> Receipt:
         """As `set_many`, for tasks."""
-        return await _written(self._aset_many(entries, ttl, codec=codec))
+        return await _written(self._aset_many(entries, ttl, codec=codec, tags=tags))
 
     async def adelete_many(self, keys: Iterable[str | bytes]) -> Receipt:
         """As `delete_many`, for tasks."""
         return await _written(self._adelete_many(keys))
+
+    async def ainvalidate_tags(self, tags: Iterable[str]) -> Receipt:
+        """As `invalidate_tags`, for tasks."""
+        return await _written(self._ainvalidate_tags(tags))
+
+    def update(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], T],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]:
+        """Run ``write``, which changes the source of these keys, such that no old value of theirs is left.
+
+        From before the write until its end nothing is stored under the keys, in any process; then they are
+        invalidated, whatever became of it. A process that dies in between leaves only that, for ``intent_ttl``.
+
+        Args:
+            keys: what the write changes.
+            write: a function without arguments. What it raises is raised, once the keys are invalidated.
+            intent_ttl: for how long nothing is stored should the writer die: 0.1 s to 1 h, by default 30 s. It
+                must be longer than the longest transaction.
+            hold: for how long nothing is stored after the write, up to 1 h: where fetches read a replica, the
+                bound of its lag.
+            strict: do not write where the shared tier cannot be told of it.
+
+        Returns:
+            What the write returned, and the receipt of the invalidation.
+
+        Raises:
+            Unavailable, Unsupported: before the write, with ``strict`` only.
+            InvalidKey, InvalidOption, Overloaded, Closed: before the write; Closed also after it.
+        """
+        return update(Updating(self, keys, intent_ttl, hold, strict), write)
+
+    @overload
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], Awaitable[T]],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]: ...
+    @overload
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], T],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[T, Receipt]: ...
+    async def aupdate(
+        self,
+        keys: Iterable[str | bytes],
+        write: Callable[[], Any],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> tuple[Any, Receipt]:
+        """As `update`, for tasks. A task that is cancelled in its write has the keys invalidated behind it."""
+        return await aupdate(Updating(self, keys, intent_ttl, hold, strict), write)
+
+    def updating(
+        self,
+        keys: Iterable[str | bytes],
+        *,
+        intent_ttl: Seconds = None,
+        hold: Seconds = None,
+        strict: bool = False,
+    ) -> Updating:
+        """As `update`, for a block of code: ``with cache.updating(keys):`` or ``async with``."""
+        return Updating(self, keys, intent_ttl, hold, strict)
+
+    def explain(self, key: str | bytes) -> Explanation:
+        """Return what the cache knows of a key: which tier would answer and why, its age and lives, who loads it.
+
+        It tells neither value nor key, changes nothing and counts as no read.
+        """
+        return explain(self, key)  # type: ignore[no-any-return]
+
+    async def aexplain(self, key: str | bytes) -> Explanation:
+        """As `explain`, for tasks."""
+        answer = aexplain(self, key)
+        return await settled(answer) if type(answer) is Pending else answer  # type: ignore[no-any-return]
 
     async def aclear(self) -> Receipt:
         """As `clear`, for tasks."""

@@ -56,6 +56,8 @@ impl Builder {
         isolate: bool,
         /// How long a "not found" of a fetch is remembered.
         negative_ttl: Duration,
+        /// How many tags one entry may have, 1 to 64.
+        max_tags: usize,
         /// How many fetches may run at once.
         origin_concurrency: usize,
         /// What values are stored as when a call does not say.

@@ -7,7 +7,7 @@ use std::future::Future;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CacheService, HELD, fetch_error, held, held_with, put_options, started, unexpected};
+use super::{CacheService, Fetched, HELD, fetch_error, held, held_with, put_options, started, unexpected};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::{Lease, PromiseReply};
@@ -87,13 +87,12 @@ impl CacheService {
         entries: impl IntoIterator<Item = (&'a str, &'a T)>,
         options: impl Into<SetOptions>,
     ) -> Result<Receipt> {
-        let options = options.into();
         let entries = entries.into_iter().map(|(key, value)| {
-            let (value, _) = self.encode("set_many", value, options)?;
+            let (value, _) = self.encode("set_many", value, SetOptions::default())?;
             Ok((key.as_bytes(), value))
         });
         let entries: Vec<(&[u8], Value)> = entries.collect::<Result<_>>()?;
-        let put = put_options(options);
+        let put = put_options(options.into());
         self.write(|reply| self.tiers().set_many(&entries, &put, reply)).await
     }
 
@@ -107,7 +106,7 @@ impl CacheService {
     }
 
     /// Reads many keys, and runs `fetch` once for all that no tier has and no other caller loads. What it
-    /// returns is stored; keys that it leaves out stay absent.
+    /// returns is stored, keys that it leaves out stay absent.
     ///
     /// `fetch` is called again only for keys whose other caller gave up.
     ///
@@ -127,6 +126,32 @@ impl CacheService {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: FnMut(Vec<String>) -> Fut,
         Fut: Future<Output = std::result::Result<HashMap<String, T>, E>>,
+    {
+        let fetch = |missing| {
+            let values = fetch(missing);
+            async { Ok(values.await?.into_iter().map(|(key, value)| (key, Fetched::new(value))).collect()) }
+        };
+        self.get_or_fetch_many_with::<T, E, _, _>(keys, options, fetch).await
+    }
+
+    /// As [`CacheService::get_or_fetch_many`]; the fetch says of each value how it is to be stored.
+    ///
+    /// # Errors
+    /// As [`CacheService::get_or_fetch_many`].
+    ///
+    /// # Cancel safety
+    /// As [`CacheService::get_or_fetch`].
+    pub async fn get_or_fetch_many_with<T, E, F, Fut>(
+        &self,
+        keys: &[&str],
+        options: impl Into<SetOptions>,
+        mut fetch: F,
+    ) -> std::result::Result<HashMap<String, T>, PartialError<T>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnMut(Vec<String>) -> Fut,
+        Fut: Future<Output = std::result::Result<HashMap<String, Fetched<T>>, E>>,
     {
         let put = put_options(options.into());
         let mut distinct: Vec<&str> = Vec::with_capacity(keys.len());
@@ -227,7 +252,7 @@ impl CacheService {
         T: Serialize + DeserializeOwned,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: FnMut(Vec<String>) -> Fut,
-        Fut: Future<Output = std::result::Result<HashMap<String, T>, E>>,
+        Fut: Future<Output = std::result::Result<HashMap<String, Fetched<T>>, E>>,
     {
         if led.is_empty() {
             return;
@@ -239,7 +264,7 @@ impl CacheService {
             Ok(mut values) => {
                 for (key, lease, old) in led {
                     match values.remove(key) {
-                        Some(value) => self.settle(key, lease, value, put, out),
+                        Some(fetched) => self.settle(key, lease, fetched, put, out),
                         // Left out: dropping the lease lets the next waiter ask the source itself.
                         None => drop(old.map(|old| out.values.insert(key.to_owned(), old))),
                     }
@@ -263,15 +288,16 @@ impl CacheService {
         &self,
         key: &str,
         lease: Option<Lease>,
-        value: T,
+        fetched: Fetched<T>,
         put: &PutOptions,
         out: &mut PartialError<T>,
     ) {
+        let Fetched { value, ttl, tags } = fetched;
         let stored = lease.map_or(Ok(()), |lease| {
             let id = lease.into_id();
-            let put = PutOptions { codec: put.codec, ..PutOptions::default() };
-            self.encode("get_or_fetch_many", &value, SetOptions::default())
-                .and_then(|(value, _)| self.tiers().fulfil(id, &value, &put).map(drop))
+            let options = SetOptions { ttl, codec: put.codec, tags };
+            self.encode("get_or_fetch_many", &value, options)
+                .and_then(|(value, put)| self.tiers().fulfil(id, &value, &put).map(drop))
                 .inspect_err(|error| drop(self.tiers().fail_with(id, error)))
         });
         match stored {

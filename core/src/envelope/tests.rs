@@ -49,7 +49,8 @@ fn the_golden_bytes() {
             hard_expiry: vector.hard_expiry,
             stored_at: vector.stored_at,
             load_ms: vector.load_ms,
-            tags: vector.tags.into_iter().map(|(tag, version)| (tag.into_bytes(), version)).collect(),
+            clear: vector.tags.iter().find(|(tag, _)| tag.is_empty()).map(|(_, version)| *version),
+            tags: vector.tags.iter().filter(|(tag, _)| !tag.is_empty()).map(tag).collect(),
             payload: hex(&vector.payload).into(),
             ..Entry::default()
         };
@@ -69,8 +70,12 @@ fn the_example_in_the_documentation_is_the_first_vector() {
     assert!(document.contains(&file.vectors[0].bytes), "docs/wire-format.md shows other bytes");
 }
 
+fn tag((tag, version): &(String, u64)) -> (Tag, u64) {
+    (tag.as_bytes().into(), *version)
+}
+
 fn sample() -> Vec<u8> {
-    let entry = Entry { payload: Bytes::from_static(b"{}"), tags: vec![(b"t".to_vec(), 7)], ..Entry::default() };
+    let entry = Entry { payload: Bytes::from_static(b"{}"), tags: vec![(b"t"[..].into(), 7)], ..Entry::default() };
     encode(&entry, b"p", b"k")
 }
 
@@ -124,6 +129,17 @@ fn what_the_scripts_change_needs_no_new_checksum() {
     assert_eq!(entry.deadline, u64::from_le_bytes([7; 8]));
 }
 
+#[test]
+fn a_hold_is_read_whatever_the_server_listed_behind_it() {
+    let mut bytes = sample()[..HEADER].to_vec();
+    bytes[3] = State::Hold as u8;
+    bytes[64] = 2;
+    bytes.extend_from_slice(&[7; 48]);
+    let entry = decode(bytes.clone().into(), b"p", b"k", LIMIT).expect("a hold");
+    assert_eq!((entry.state, entry.holds, entry.payload.len()), (State::Hold, 2, 0));
+    assert_eq!(decode(bytes.into(), b"p", b"other", LIMIT), Err(Unreadable::WrongKey));
+}
+
 proptest! {
     #[test]
     fn decode_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -142,7 +158,8 @@ proptest! {
     fn what_was_written_is_read(
         payload in prop::collection::vec(any::<u8>(), 0..200),
         times in any::<[u64; 4]>(),
-        tags in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), any::<u64>()), 0..5),
+        clear in any::<Option<u64>>(),
+        tags in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..20), any::<u64>()), 0..5),
         negative in any::<bool>(),
     ) {
         let entry = Entry {
@@ -151,7 +168,8 @@ proptest! {
             soft_expiry: times[1],
             hard_expiry: times[2],
             stored_at: times[3],
-            tags,
+            clear,
+            tags: tags.into_iter().map(|(tag, version)| (tag.into(), version)).collect(),
             payload: payload.into(),
             ..Entry::default()
         };

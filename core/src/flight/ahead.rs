@@ -54,7 +54,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             if waiter.exempt || self.bulkhead.enter() {
                 state.permit = !waiter.exempt;
                 state.grip = Some(grip);
-                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put);
+                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put.clone());
                 return Ahead::Lead { waiter, lease, fresh: fresh.clone() };
             }
             state.waiters.push_front(waiter);

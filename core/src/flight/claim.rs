@@ -17,13 +17,16 @@ use std::time::Duration;
 use super::ahead::Ahead;
 use super::coherence::Before;
 use super::grip::Grip;
+use super::judging::At;
 use super::record::Record;
 use super::shared::Loaded;
 use super::table::{Flight, Waiter};
+use super::tagged::TAGS_OUTLIVE;
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, process};
-use crate::redis::{Acquired, Read, Token};
+use crate::redis::{Acquired, Read, Seen, Token};
+use crate::tags::Looked;
 use crate::wire::Kick;
 
 /// Who waits for a load of another process asks again after so long at first, and in the end; half of it by chance.
@@ -111,14 +114,32 @@ impl Tiers {
             process().runtime().spawn(async move { drop(open) });
             return Kick::NONE;
         };
-        shared.acquire(slot.until(until), names, self.lease_time.get(), move |answers| open.answer(answers))
+        let lease = self.lease_time.get();
+        let tags = self.tags_to_see(&open.wishes, lease);
+        shared.acquire(slot.until(until), names, lease, tags, move |answers| open.answer(answers))
     }
 
-    fn claimed(&self, mut wish: Wish, answer: Result<Acquired>, server_now: u64) {
+    /// The tags that the callers of these flights name.
+    fn tags_to_see(&self, wishes: &[Wish], lease: Duration) -> Seen {
+        let mut seen = Seen::default();
+        for put in wishes.iter().filter_map(|wish| self.table.first_put(&wish.flight)) {
+            for tag in put.tags.iter() {
+                if !seen.tags.contains(tag) {
+                    seen.tags.push(tag.clone());
+                }
+            }
+            let life = put.ttl + self.options.stale_for(put.ttl) + lease + TAGS_OUTLIVE;
+            seen.life = seen.life.max(life);
+        }
+        seen
+    }
+
+    fn claimed(self: &Arc<Self>, mut wish: Wish, answer: Result<Acquired>, read: &Circumstances) {
         let Some(shared) = &self.shared else { return };
         match answer {
             Ok(Acquired::Won(sequence)) => {
-                let grip = shared.grip(&wish.flight.key, Some(wish.token), wish.asked, sequence);
+                let grip =
+                    shared.grip(&wish.flight.key, Some(wish.token), wish.asked, sequence, read.looked.clone());
                 if !wish.ahead && wish.again > 0 && !self.is_last(&wish.flight.key, wish.before, sequence) {
                     // The key was written since: so the lease is lost, and what is loaded now would be stored nowhere.
                     grip.forget();
@@ -129,19 +150,18 @@ impl Tiers {
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Unfenced) => {
-                let grip = shared.grip(&wish.flight.key, None, wish.asked, 0);
+                let grip = shared.grip(&wish.flight.key, None, wish.asked, 0, read.looked.clone());
                 self.granted(&wish, grip);
             }
             Ok(Acquired::Found(bytes)) => {
-                match shared.found(&wish.flight.key, Some(bytes), server_now, wish.asked) {
-                    Loaded::Fresh(record) => self.found_shared(&wish.flight, wish.before, record),
-                    // What stands there is no use to anybody.
-                    Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
-                        wish.force = true;
-                        self.claim(vec![wish], None).go_behind();
+                let at = At { server_now: read.server_now, now: wish.asked, fenced: read.fenced };
+                let found = shared.found(&wish.flight.key, Some(bytes), &read.looked, at);
+                let mut open = Wishes { tiers: self.clone(), wishes: vec![wish] };
+                self.settle_one(found, shared.budget(), move |tiers, loaded| {
+                    if let Some(wish) = open.wishes.pop() {
+                        tiers.found_instead(wish, loaded);
                     }
-                    _ => self.lead_without(&wish),
-                }
+                });
             }
             Ok(Acquired::Wait(left)) if wish.patient && !wish.ahead => self.wait(wish, left),
             Ok(Acquired::Wait(_) | Acquired::Held | Acquired::Foreign) => self.lead_without(&wish),
@@ -152,6 +172,19 @@ impl Tiers {
                 self.counters.misses.add(1);
                 self.table.probed(&wish.flight, None, true);
             }
+        }
+    }
+
+    /// Another process has stored something meanwhile.
+    fn found_instead(&self, mut wish: Wish, loaded: Loaded) {
+        match loaded {
+            Loaded::Fresh(record) => self.found_shared(&wish.flight, wish.before, record),
+            // What stands there is no use to anybody.
+            Loaded::Damaged | Loaded::Stale(_) if !wish.force => {
+                wish.force = true;
+                self.claim(vec![wish], None).go_behind();
+            }
+            _ => self.lead_without(&wish),
         }
     }
 
@@ -223,6 +256,8 @@ impl Tiers {
         let end = soft.filter(|soft| !is_over(*soft)).unwrap_or(hard);
         let pause = (wish.pause * slower).min(left).min(super::record::millis(end).saturating_sub(waited)).max(1);
         wish.pause = (wish.pause * 2).min(LONGEST_PAUSE_MS);
+        // What comes then is another value than the one that was not good enough.
+        wish.force = false;
         // Half of it by chance, so that a fleet does not ask in step.
         let pause = Duration::from_micros(pause * 500 + rand::random_range(0..=pause * 500));
         let (key, wakes) = (wish.flight.key.clone(), wish.wakes);
@@ -235,6 +270,14 @@ impl Tiers {
     }
 }
 
+/// What came with the answers to claims.
+#[derive(Default)]
+struct Circumstances {
+    server_now: u64,
+    looked: Arc<Looked>,
+    fenced: bool,
+}
+
 /// Wishes that are still open; what is left of them is answered as unreachable: no flight is left without an end.
 struct Wishes {
     tiers: Arc<Tiers>,
@@ -243,14 +286,15 @@ struct Wishes {
 
 impl Wishes {
     fn answer(&mut self, answers: Result<Read<Vec<Result<Acquired>>>>) {
-        let Ok(Read { found, server_now }) = answers else {
+        let Ok(Read { found, server_now, looked, fenced }) = answers else {
             self.tiers.counters.l2_errors.add(1);
             return;
         };
+        let read = Circumstances { server_now, looked: Arc::new(looked), fenced };
         if found.len() == self.wishes.len() {
             let wishes = std::mem::take(&mut self.wishes);
             for (wish, answer) in wishes.into_iter().zip(found) {
-                self.tiers.claimed(wish, answer, server_now);
+                self.tiers.claimed(wish, answer, &read);
             }
         }
     }
@@ -264,7 +308,8 @@ impl Drop for Wishes {
     fn drop(&mut self) {
         for wish in std::mem::take(&mut self.wishes) {
             let unreachable = crate::error::Error::new(crate::error::ErrorKind::Unavailable, "get_or_fetch", "");
-            self.tiers.claimed(wish, Err(unreachable), 0);
+            let read = Circumstances::default();
+            self.tiers.claimed(wish, Err(unreachable), &read);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::flight::{Flight, Waiter};
+use super::flight::{Flight, Put, Waiter};
 use super::grip::Grip;
 use super::table::{Table, remove};
 use crate::sync::{Arc, lock};
@@ -25,6 +25,11 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
     /// What the shared tier has of a flight that is being probed: nothing fresh.
     pub fn note_stale(&self, flight: &Arc<Flight<S>>, stale: Option<S>) {
         lock(&flight.state).stale = stale;
+    }
+
+    /// How the first caller of `flight` wants the value to be stored.
+    pub fn first_put(&self, flight: &Arc<Flight<S>>) -> Option<Put> {
+        lock(&flight.state).waiters.front().map(|waiter| waiter.put.clone())
     }
 
     /// The value to go on with while the flight of it lasts.

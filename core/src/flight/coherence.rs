@@ -6,15 +6,18 @@
 //! back to us. And a read remembers what had been told of its key before it was sent: where something was told
 //! meanwhile that is later than what was read, it is not stored. See `docs/coherence.md`.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::record::Record;
 use super::session::SessionId;
 use super::tiers::Tiers;
 use crate::error::Result;
-use crate::host::ConsistencyToken;
+use crate::host::{ConsistencyToken, Position};
 use crate::key;
+use crate::memory::MemoryCache;
 use crate::redis::{Kind, Listener, Message};
 
 /// What was known of a key before it was read in the shared tier.
@@ -22,12 +25,18 @@ use crate::redis::{Kind, Listener, Message};
 pub(crate) struct Before {
     session: SessionId,
     heard: u64,
+    /// The count of invalidations of tags.
+    moment: u64,
 }
 
 impl Tiers {
     /// To be called before a read is sent.
     pub(super) fn before(&self, key: &[u8]) -> Before {
-        Before { session: self.session.current(self.clock.now_ms()), heard: self.heard.of(key) }
+        Before {
+            session: self.session.current(self.clock.now_ms()),
+            heard: self.heard.of(key),
+            moment: self.known.look().moment(),
+        }
     }
 
     /// Whether a record with this number, read since `before`, may be stored: no later write was told.
@@ -38,21 +47,22 @@ impl Tiers {
 
     /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.
     pub(super) fn remember_read(&self, key: &[u8], before: Before, record: &Record) {
-        if !self.is_last(key, before, record.stamp.generation()) {
+        let is_dropped = self.known.was_dropped(&record.tags, before.moment);
+        if is_dropped || !self.is_last(key, before, record.stamp.generation()) {
             return;
         }
         record.stamp.read_in(before.session);
         // The very same stays where it is, and so do the copies of hosts.
         let stays = record.origin.is_some()
             && self.memory.as_ref().and_then(|memory| {
-                let found = memory.get_to_copy(key, |there| {
-                    if there.bytes.as_ptr() == record.bytes.as_ptr() {
+                memory.look(key, |there| {
+                    let same = there.bytes.as_ptr() == record.bytes.as_ptr();
+                    if same {
                         there.stamp.acknowledge(record.stamp.generation(), record.stamp.fresh_until());
                         there.stamp.read_in(before.session);
                     }
-                    None
-                });
-                found.map(|(there, _)| there.bytes.as_ptr() == record.bytes.as_ptr())
+                    same
+                })
             }) == Some(true);
         if !stays {
             self.remember(key, record);
@@ -67,10 +77,9 @@ impl Tiers {
             memory.remove(key);
             return;
         }
-        memory.get_to_copy(key, |record| {
+        memory.look(key, |record| {
             record.stamp.acknowledge(generation, fresh_until);
             record.stamp.read_in(before.session);
-            None
         });
     }
 
@@ -91,14 +100,24 @@ impl Tiers {
         self.check_open("observe")?;
         keys.iter().try_for_each(|key| key::check(key, "observe"))?;
         // One of a cache without a shared tier is of this process, which never goes backwards.
-        let (Some(sequence), Some(_)) = (token.sequence(), &self.shared) else { return Ok(()) };
-        let now = self.clock.now_ms();
-        if self.session.current(now) != 0 && self.told_to.load(Ordering::Acquire) >= sequence {
+        let (Some(position), Some(_)) = (token.position(), &self.shared) else { return Ok(()) };
+        let (told_to, sequence) = match position {
+            Position::Keys(sequence) => (&self.told_to, sequence),
+            Position::Tags(sequence) => (&self.tags_told_to, sequence),
+        };
+        if self.session.current(self.clock.now_ms()) != 0 && told_to.load(Ordering::Acquire) >= sequence {
             return Ok(());
         }
+        let is_of_tags = matches!(position, Position::Tags(_));
+        if is_of_tags {
+            // Nobody knows which: their versions are asked anew.
+            self.known.forget();
+        }
         for key in keys {
-            self.table.set_aside(key, sequence, || {
-                if self.remembered(key).is_some_and(|record| record.stamp.generation() < sequence) {
+            // Numbers of tags are no measure of what was written.
+            let since = if is_of_tags { u64::MAX } else { sequence };
+            self.table.set_aside(key, since, || {
+                if self.remembered(key).is_some_and(|record| record.stamp.generation() < since) {
                     self.forget(key);
                 }
             });
@@ -122,10 +141,33 @@ impl Tiers {
         if self.session.is_begun() { self.clock.now_ms().saturating_sub(sent) } else { 0 }
     }
 
+    /// Tags were invalidated by this process, under this number: its message brings nothing new.
+    /// `forget` is what is to be done before it comes.
+    pub(super) fn expect_message(&self, sequence: Option<u64>, forget: impl FnOnce()) {
+        /// More than are ever on their way; what is dropped costs a few entries of memory.
+        const EXPECTED: usize = 1024;
+        let mut own = self.own_tags();
+        forget();
+        let Some(sequence) = sequence.filter(|_| self.session.is_begun()) else { return };
+        if self.tags_told_to.load(Ordering::SeqCst) >= sequence {
+            return;
+        }
+        if own.len() == EXPECTED {
+            own.pop_front();
+        }
+        own.push_back(sequence);
+    }
+
+    /// Numbers of our own invalidations of tags whose messages have not come. Its lock goes before those of flights.
+    fn own_tags(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.own_tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends the session: what was read in it is not served any more, by hosts neither.
     fn end_session(&self) {
         if self.session.is_begun() {
             self.session.end();
+            self.known.believe_until(0);
             self.end_copies();
         }
     }
@@ -159,7 +201,7 @@ impl Listener for Tiers {
                     self.heard.note(key, message.sequence);
                     self.table.invalidated(key, message.sequence, || {
                         let Some(memory) = &self.memory else { return };
-                        let known = memory.get_to_copy(key, |_| None).map(|(record, _)| record.stamp.generation());
+                        let known = memory.look(key, |record| record.stamp.generation());
                         // What this process wrote and is not acknowledged has no number: its answer decides.
                         if known.is_some_and(|known| known != 0 && known < message.sequence) {
                             memory.remove(key);
@@ -171,7 +213,21 @@ impl Listener for Tiers {
                 self.told_to.store(message.sequence, Ordering::Release);
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
-            Kind::Tags | Kind::Cleared => self.clear_locally(),
+            Kind::Tags | Kind::Cleared => {
+                // Held all the time: an answer to that very invalidation waits until its message has done its work.
+                let mut own = self.own_tags();
+                self.tags_told_to.store(message.sequence, Ordering::SeqCst);
+                let at = own.iter().position(|expected| *expected == message.sequence);
+                match at {
+                    // What was invalidated here has done its work before.
+                    Some(at) => drop(own.remove(at)),
+                    None if message.kind == Kind::Tags => message.names().for_each(|tag| self.forget_tag(tag)),
+                    None => {
+                        self.known.drop_all();
+                        self.table.void_all(|| self.memory.iter().for_each(MemoryCache::clear));
+                    }
+                }
+            }
         }
     }
 
@@ -184,10 +240,15 @@ impl Listener for Tiers {
             self.session.renew(until);
         } else {
             self.heard.forget();
+            // What was asked before may have changed unheard.
+            self.known.forget();
             self.session.begin(until);
             self.watch();
         }
-        self.told_to.store(last.first().copied().unwrap_or_default(), Ordering::Relaxed);
+        let last = |partition: usize| last.get(partition).copied().unwrap_or_default();
+        self.told_to.store(last(0), Ordering::Relaxed);
+        self.tags_told_to.store(last(1), Ordering::Relaxed);
+        self.known.believe_until(until);
         self.late.store(false, Ordering::Release);
         self.beat_sent.store(sent, Ordering::Relaxed);
     }

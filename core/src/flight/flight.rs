@@ -9,6 +9,7 @@ use super::sink::Sink;
 use crate::codec::Codec;
 use crate::host::Answer;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::tags::TagSet;
 
 /// One load of one key.
 pub(crate) struct Flight<S> {
@@ -47,13 +48,16 @@ pub(super) struct FlightState<S> {
     pub put: Put,
     /// When the lead began, in ms of the clock.
     pub started: u64,
+    /// The count of invalidations of tags then.
+    pub moment: u64,
 }
 
 /// How a fetched value is to be stored, when its fulfil does not say.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Put {
     pub ttl: Duration,
     pub codec: Option<Codec>,
+    pub tags: TagSet,
 }
 
 /// One caller that waits for a flight.
@@ -89,6 +93,8 @@ pub(crate) struct Ended<S> {
     /// When the fetch began, in ms of the clock, and how long it took.
     pub started: u64,
     pub took: u64,
+    /// The count of invalidations of tags when it began.
+    pub moment: u64,
     /// As of [`Table::ticket`], taken at its end.
     pub ticket: u64,
     /// The next flight that may lead, now that a permit is free.
@@ -109,6 +115,7 @@ impl<S> Flight<S> {
                 permit: false,
                 put: Put::default(),
                 started: 0,
+                moment: 0,
             }),
             _alive: Alive::new(alive),
         }

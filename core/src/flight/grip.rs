@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::host::process;
 use crate::redis::{Tier, Token};
+use crate::tags::Looked;
 
 /// Held until it is [taken](Grip::take); dropping it gives the lease back, so that others need not wait for its end.
 pub(crate) struct Grip(Arc<Held>);
@@ -20,6 +21,8 @@ pub(super) struct Held {
     since: u64,
     /// The number of the last write before it was won.
     sequence: u64,
+    /// The versions of tags as they were then.
+    seen: Arc<Looked>,
     state: AtomicU8,
     /// A forked child must not give back what is its parent's.
     process: u32,
@@ -36,9 +39,16 @@ pub(crate) struct Taken {
 }
 
 impl Grip {
-    pub fn new(tier: Arc<Tier>, name: Vec<u8>, token: Option<Token>, since: u64, sequence: u64) -> Self {
+    pub fn new(
+        tier: Arc<Tier>,
+        name: Vec<u8>,
+        token: Option<Token>,
+        since: u64,
+        sequence: u64,
+        seen: Arc<Looked>,
+    ) -> Self {
         let (state, process) = (AtomicU8::new(HELD), std::process::id());
-        Grip(Arc::new(Held { tier, name, token, since, sequence, state, process }))
+        Grip(Arc::new(Held { tier, name, token, since, sequence, seen, state, process }))
     }
 
     /// The number of the last write before the lease was won.
@@ -58,7 +68,17 @@ impl Grip {
         kept.then(|| Taken { name: held.name.clone(), token: held.token })
     }
 
-    /// Ends it without a word: a write of this process has voided the lease.
+    /// Whether it is a lease: a server without scripts has none.
+    pub fn is_fenced(&self) -> bool {
+        self.0.token.is_some()
+    }
+
+    /// The versions of tags that were seen when it was asked for.
+    pub fn seen(&self) -> Arc<Looked> {
+        self.0.seen.clone()
+    }
+
+    /// Ends it without a word: a write has voided the lease.
     pub fn forget(self) {
         self.0.state.store(TAKEN, Ordering::Release);
     }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use super::claim::Wish;
 use super::coherence::Before;
-use super::grip::Grip;
-use super::lease::Lessor;
-use super::record::{Record, Stamp, admit};
-use super::shared::{Loaded, capped};
+use super::record::{Record, admit};
+use super::shared::Loaded;
 use super::sink::Reply;
-use super::table::{Ended, Flight, Join, Joining, Put, Waiter};
+use super::table::{Flight, Join, Joining, Put, Waiter};
 use super::tiers::{REFRESH_LOADS, Tiers, waiter};
 use super::write::{check_codec, write_receipt};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,21 +32,21 @@ impl Tiers {
     /// Answers from a tier, or says who is to run the fetch: see the seam in the crate's documentation.
     pub fn begin(&self, key: &[u8], o: &FetchOptions<'_>, reply: &dyn Reply) -> Result<Step> {
         let put = self.check_fetch("get_or_fetch", &[key], o)?;
-        let refreshed = match self.at_hand(key, put, o) {
+        let refreshed = match self.at_hand(key, &put, o) {
             AtHand::Answer(answer) => return Ok(Step::Ready(answer)),
             AtHand::Refresh(record, answer) => Some((record, answer)),
             AtHand::Nothing => None,
         };
         let sink = reply.sink("get_or_fetch", None)?;
         if let Some((record, answer)) = refreshed {
-            let Some(wish) = self.refresh(key, record, waiter(sink.clone(), put, o)) else {
+            let Some(wish) = self.refresh(key, record, waiter(sink.clone(), &put, o)) else {
                 sink.withdraw();
                 return Ok(Step::Ready(answer));
             };
             reply.go(self.claim(vec![wish], None));
             return Ok(Step::Pending);
         }
-        match self.enter(key, o, |_| Ok(waiter(sink.clone(), put, o))) {
+        match self.enter(key, o, |_| Ok(waiter(sink.clone(), &put, o))) {
             Ok(Entered::Answer(answer)) => {
                 sink.withdraw();
                 Ok(Step::Ready(answer))
@@ -76,11 +74,11 @@ impl Tiers {
         keys.iter().try_for_each(|key| key::check(key, operation))?;
         check_codec(operation, o.put.codec)?;
         let ttl = o.put.ttl.resolve(operation, self.options.ttl)?;
-        Ok(Put { ttl, codec: o.put.codec })
+        Ok(Put { ttl, codec: o.put.codec, tags: self.tags_of(operation, &o.put)? })
     }
 
     /// What memory answers at once.
-    pub(super) fn at_hand(&self, key: &[u8], put: Put, o: &FetchOptions<'_>) -> AtHand {
+    pub(super) fn at_hand(&self, key: &[u8], put: &Put, o: &FetchOptions<'_>) -> AtHand {
         let found = if o.bypass_cache { None } else { self.fresh_to_copy(key) };
         let Some((record, copy)) = found else { return AtHand::Nothing };
         let Some(answer) = self.answer_with(&record) else { return AtHand::Nothing };
@@ -90,7 +88,7 @@ impl Tiers {
                 if self.shared.is_some() {
                     return AtHand::Refresh(record, Answer::Hit { value, lease: None, copy });
                 }
-                let lease = self.table.refresh(key, o.owner, put, record);
+                let lease = self.table.refresh(key, o.owner, put.clone(), record);
                 self.watch();
                 AtHand::Answer(Answer::Hit { value, lease, copy })
             }
@@ -192,24 +190,30 @@ impl Tiers {
             let known =
                 self.remembered(&flight.key).filter(|record| record.origin.is_some() && record.expires > now);
             let kick = shared.load(slot, &flight.key, known, move |named, read| {
-                let (Some(shared), Some((flight, before))) = (&open.tiers.shared, open.flights.pop()) else {
-                    return;
-                };
-                let wish = open.tiers.probed(flight, before, shared.loaded(named.key(), read, now));
-                open.tiers.claim(wish.into_iter().collect(), Some(until)).go_behind();
+                let tiers = open.tiers.clone();
+                let Some(shared) = &tiers.shared else { return };
+                let found = shared.loaded(named.key(), read, now);
+                tiers.settle_one(found, until, move |tiers, loaded| {
+                    let Some((flight, before)) = open.flights.pop() else { return };
+                    let wish = tiers.probed(flight, before, loaded);
+                    tiers.claim(wish.into_iter().collect(), Some(until)).go_behind();
+                });
             });
             return reply.go(kick);
         }
         let names = shared.names(flights.iter().map(|flight| &*flight.key));
         let kick = shared.load_many(slot, names, move |names, read| {
-            let Some(shared) = &open.tiers.shared else { return };
-            let mut loaded: Vec<Loaded> = shared.loaded_many(&names, read, now).collect();
-            let mut wishes = Vec::new();
-            while let (Some((flight, before)), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
-                // A batch that waited for another process would keep what it leads itself from those that wait for it.
-                wishes.extend(open.tiers.probed(flight, before, loaded).map(Wish::impatient));
-            }
-            open.tiers.claim(wishes, Some(until)).go_behind();
+            let tiers = open.tiers.clone();
+            let Some(shared) = &tiers.shared else { return };
+            let found = shared.loaded_many(&names, read, now).collect();
+            tiers.settle(found, until, move |tiers, mut loaded| {
+                let mut wishes = Vec::new();
+                while let (Some((flight, before)), Some(loaded)) = (open.flights.pop(), loaded.pop()) {
+                    // A batch that waited for another process would keep what it leads itself from those that wait for it.
+                    wishes.extend(tiers.probed(flight, before, loaded).map(Wish::impatient));
+                }
+                tiers.claim(wishes, Some(until)).go_behind();
+            });
         });
         reply.go(kick);
     }
@@ -269,9 +273,11 @@ impl Tiers {
             self.check_open("fulfil")?;
             // Encoded for the leader's codec; a fulfil that names its own is rare.
             let codec = o.codec.or_else(|| self.table.put_of(lease).and_then(|put| put.codec));
-            Ok((ttl, admit(&self.options, "get_or_fetch", value, codec)?))
+            let called = self.table.put_of(lease).map(|put| put.tags).unwrap_or_default();
+            let tags = called.with("fulfil", &self.tags_of("fulfil", o)?, self.options.max_tags)?;
+            Ok((ttl, tags, admit(&self.options, "get_or_fetch", value, codec)?))
         });
-        let (ttl, stored) = match admitted {
+        let (ttl, tags, stored) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 self.fail_with(lease, &error)?;
@@ -282,7 +288,7 @@ impl Tiers {
         let ended = self.table.end(lease, |key, ended| {
             let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
             self.lease_time.note(took);
-            let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took);
+            let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took, tags);
             kick = self.keep(key, record, ended);
         })?;
         kick.go_behind();
@@ -295,12 +301,15 @@ impl Tiers {
         match failure.kind {
             ErrorKind::NotFound => {
                 let mut kick = Kick::NONE;
-                let ended = self.table.end(lease, |key, ended| kick = self.keep(key, self.negative(), ended))?;
+                let ended = self.table.end(lease, |key, ended| {
+                    let tags = ended.put.tags.clone();
+                    kick = self.keep(key, self.negative(tags), ended);
+                })?;
                 kick.go_behind();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
                 Ok(None)
             }
-            ErrorKind::InvalidValue => {
+            ErrorKind::InvalidValue | ErrorKind::InvalidOption => {
                 self.fail_with(lease, &Error::new(failure.kind, "get_or_fetch", failure.message))
             }
             _ => self.fail_with(lease, &Error::fetch_failed(failure.message, ErrorRef::new(failure.error_ref))),
@@ -316,11 +325,6 @@ impl Tiers {
         self.fail_with(lease, error)
     }
 
-    /// The holder of `lease` gave up: the next waiter leads.
-    pub fn abandon(&self, lease: u64) {
-        self.table.abandon(lease);
-    }
-
     /// The fetch failed with `error`.
     pub fn fail_with(&self, lease: u64, error: &Error) -> Result<Option<Payload>> {
         let ended = self.table.end(lease, |_, _| ())?;
@@ -331,53 +335,6 @@ impl Tiers {
             self.counters.stale_served.add(1);
         }
         Ok(payload)
-    }
-
-    /// Stores what a fetch brought, in both tiers, unless a write came in between. Called under the lock of the key's
-    /// shard; what is returned is to be done when it is free.
-    fn keep(&self, key: &[u8], mut record: Record, ended: &mut Ended<Record>) -> Kick {
-        let grip = ended.grip.take();
-        if ended.void {
-            // The write has ended the lease as well.
-            grip.into_iter().for_each(Grip::forget);
-            return Kick::NONE;
-        }
-        let Some(shared) = &self.shared else {
-            self.remember(key, &record);
-            return Kick::NONE;
-        };
-        // What was loaded was current when the lease was won: until it is known to have been so for longer, memory
-        // answers with it from there on.
-        let since = grip.as_ref().map_or(ended.started, Grip::since);
-        let known = capped(record.expires, since, self.options.max_staleness);
-        record.stamp = Stamp::new(known, 0);
-        let Some(grip) = grip else {
-            // The shared tier could not be asked.
-            self.remember(key, &record);
-            return Kick::NONE;
-        };
-        let Ok(slot) = shared.admit("get_or_fetch", key.len() + record.bytes.len()) else {
-            // Memory has it for as long as it was surely current.
-            self.remember(key, &record);
-            return Kick::NONE;
-        };
-        let Some(taken) = grip.take() else { return Kick::NONE };
-        self.remember(key, &record);
-        let (me, ticket, before) = (self.handle(), ended.ticket, self.before(key));
-        let known = capped(record.expires, self.clock.now_ms(), self.options.max_staleness);
-        let (table, named) = (self.table.clone(), key.to_vec());
-        let wanted = move || table.ticket(&named) == ticket;
-        let named = key.to_vec();
-        shared.fill(slot, taken, record, &self.clock, wanted, move |filled| match filled {
-            // The lease was still ours, so nothing was written until then.
-            Ok(Some(sequence)) => {
-                me.table.store(&named, ticket, || me.acknowledge(&named, before, sequence, known));
-            }
-            // It was written meanwhile. What another write of this process may have stored since is loaded anew.
-            Ok(None) => me.table.store(&named, me.table.ticket(&named), || me.forget(&named)),
-            // It may be there or not: memory has it for as long as it was surely current.
-            Err(_) => {}
-        })
     }
 }
 

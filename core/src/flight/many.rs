@@ -17,7 +17,7 @@ impl Tiers {
         let mut refreshed = Vec::new();
         let mut answers = Vec::with_capacity(keys.len());
         for (index, key) in keys.iter().enumerate() {
-            answers.push(match self.at_hand(key, put, o) {
+            answers.push(match self.at_hand(key, &put, o) {
                 AtHand::Answer(answer) => Some(answer),
                 AtHand::Refresh(record, answer) => {
                     refreshed.push((index, record, answer));
@@ -42,7 +42,7 @@ impl Tiers {
         let mut wishes = Vec::new();
         for (index, record, answer) in refreshed {
             let member: Arc<dyn Sink> = Arc::new(BatchSink { batch: batch.clone(), index });
-            let mut waiter = waiter(member.clone(), put, o);
+            let mut waiter = waiter(member.clone(), &put, o);
             waiter.exempt |= exempt;
             match self.refresh(keys[index], record, waiter) {
                 Some(wish) => wishes.push(wish),
@@ -57,7 +57,7 @@ impl Tiers {
             let entered = self.enter(keys[index], o, |first| {
                 behind_another = !first;
                 let sink = if first { member.clone() } else { reply.sink(OPERATION, Some(index))? };
-                let mut waiter = waiter(sink, put, o);
+                let mut waiter = waiter(sink, &put, o);
                 waiter.exempt |= exempt;
                 Ok(waiter)
             });

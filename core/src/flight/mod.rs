@@ -6,12 +6,17 @@ mod claim;
 mod claimed;
 mod coherence;
 mod cycle;
+mod entry;
+mod explain;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
 mod flight;
 mod generation;
 mod grip;
 mod heard;
+mod holds;
 mod joining;
+mod judging;
+mod keep;
 mod lease;
 mod lease_time;
 mod load;
@@ -22,9 +27,14 @@ mod record;
 mod session;
 mod shared;
 mod sink;
+mod storing;
 mod table;
+mod tagged;
 mod tiers;
 mod told;
+mod unstored;
+mod update;
+mod voiding;
 mod write;
 
 #[cfg(test)]
@@ -33,6 +43,8 @@ mod tests;
 pub use lease::Lease;
 
 pub(crate) use generation::Generations;
+#[cfg(any(test, fuzzing))]
+pub(crate) use judging::{At, Found};
 pub(crate) use promise::{Promise, PromiseReply};
 pub(crate) use record::MAX_DEPTH;
 #[cfg(any(test, fuzzing))]

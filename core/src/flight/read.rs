@@ -71,17 +71,20 @@ impl Tiers {
         let names = shared.names(missing.iter().map(|index| keys[*index]));
         let kick = shared.load_many(slot, names, move |names, read| {
             let Some(shared) = &me.shared else { return };
-            for (index, loaded) in shared.loaded_many(&names, read, now).enumerate() {
-                match me.keep_loaded(names.key(index), asked[index], loaded) {
-                    // One request, one refusal: that of the call.
-                    refusal @ Answer::Failed(_) => {
-                        drop(sink.finish(refusal));
-                        return;
+            let found = shared.loaded_many(&names, read, now).collect();
+            me.settle(found, shared.ends(now), move |me, loaded| {
+                for (index, loaded) in loaded.into_iter().enumerate() {
+                    match me.keep_loaded(names.key(index), asked[index], loaded) {
+                        // One request, one refusal: that of the call.
+                        refusal @ Answer::Failed(_) => {
+                            drop(sink.finish(refusal));
+                            return;
+                        }
+                        answer => answers[missing[index]] = answer,
                     }
-                    answer => answers[missing[index]] = answer,
                 }
-            }
-            drop(sink.finish(Answer::Many(answers)));
+                drop(sink.finish(Answer::Many(answers)));
+            });
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -95,8 +98,10 @@ impl Tiers {
         let known = self.remembered(key).filter(|record| record.origin.is_some() && record.expires > now);
         let kick = shared.load(slot, key, known, move |named, read| {
             let Some(shared) = &me.shared else { return };
-            let loaded = shared.loaded(named.key(), read, now);
-            drop(sink.finish(me.keep_loaded(named.key(), asked, loaded)));
+            let found = shared.loaded(named.key(), read, now);
+            me.settle_one(found, shared.ends(now), move |me, loaded| {
+                drop(sink.finish(me.keep_loaded(named.key(), asked, loaded)));
+            });
         });
         reply.go(kick);
     }
@@ -107,6 +112,7 @@ impl Tiers {
         self.memory.as_ref().map(|_| (self.table.ticket(key), self.before(key)))
     }
 
+    /// The answer to a read; what it found is kept in memory, unless the key or a tag was written since it was asked.
     fn keep_loaded(&self, key: &[u8], asked: Asked, loaded: Loaded) -> Answer {
         match loaded {
             Loaded::Fresh(record) => {

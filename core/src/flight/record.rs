@@ -10,6 +10,7 @@ use crate::codec::{self, Codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Value;
 use crate::options::Options;
+use crate::tags::TagSet;
 
 /// The deepest nesting of a value.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -29,8 +30,11 @@ pub(crate) struct Record {
     pub stale_until: u64,
     /// How long its fetch took.
     pub load_ms: u32,
+    /// When it was stored; 0 for before this clock began.
+    pub stored: u64,
     /// The header of its entry in the shared tier, where that is worth asking for alone.
     pub origin: Option<Bytes>,
+    pub tags: TagSet,
 }
 
 /// How long memory may answer with a record: what becomes known after it was stored is noted where it lies.

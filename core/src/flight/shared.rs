@@ -1,35 +1,36 @@
 //! The shared tier as the flights see it: records in and out, their bytes and times translated.
 
+mod holding;
+mod reading;
+mod seen;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::grip::{Grip, Taken};
-use super::record::{MAX_DEPTH, Record, Stamp, millis};
-use crate::clock::Clock;
-use crate::codec::{self, Codec};
-use crate::envelope::{self, Entry, State, Unreadable};
-use crate::error::{Error, ErrorKind, Result};
+use super::grip::Grip;
+use super::record::{Record, millis};
+use super::unstored::Unstored;
+use crate::envelope::{self, Entry, State};
+use crate::error::{Error, Result};
+use crate::host::process;
 use crate::key::{Layout, Names};
-use crate::options::{MAX_TTL, Options};
+use crate::options::Options;
 use crate::redis::{
-    Acquired, Address, Claim, Listener, Read, Revalidated, Settings, Slot, Tier, TlsAndAuth, Token,
+    Acquired, Address, Claim, Invalidated, Listener, Read, Revalidated, Seen, Settings, Slot, TagSpace, Tier,
+    TlsAndAuth, Token,
 };
 use crate::stats::{BreakerState, Counters};
+use crate::tags::{Known, Looked, Tag};
 use crate::wire::{Driven, Kick};
 
-/// A ttl and the time for which a value is served stale after it, in ms.
-const LONGEST: u64 = 2 * MAX_TTL.as_millis() as u64;
-
-/// An entry of so many bytes is worth being asked whether it is still the same, before it is sent again: the script for that
-/// costs a server some microseconds.
-const WORTH_ASKING: usize = 4 << 10;
+pub(crate) use seen::There;
 
 /// From one beat to the next is a third of `max_staleness`, within these.
 const SHORTEST_BEAT: Duration = Duration::from_millis(5);
-const LONGEST_BEAT: Duration = Duration::from_secs(5);
+const LONGEST_BEAT: Duration = Duration::from_secs(30);
 
 /// What the shared tier says of one key.
 pub(crate) enum Loaded {
@@ -39,7 +40,7 @@ pub(crate) enum Loaded {
     Stale(Record),
     /// Nothing.
     Absent,
-    /// Nothing that can be read: to be overwritten.
+    /// Nothing that can be read, or that is good any more: to be overwritten.
     Damaged,
     /// Something that this release does not know: a miss that must not be overwritten.
     Foreign,
@@ -71,19 +72,21 @@ impl Named {
 
 /// The shared tier of one cache.
 pub(crate) struct Shared {
-    tier: Arc<Tier>,
-    layout: Layout,
-    prefix: Arc<str>,
+    pub(super) tier: Arc<Tier>,
+    pub(super) layout: Layout,
+    pub(super) prefix: Arc<str>,
     max_value: usize,
-    max_staleness: u64,
-    counters: Arc<Counters>,
+    pub(super) max_staleness: u64,
+    pub(super) known: Arc<Known>,
+    pub(super) counters: Arc<Counters>,
     used: AtomicBool,
+    pub(super) unstored: Unstored,
     listener: OnceLock<Weak<dyn Listener>>,
 }
 
 impl Shared {
     /// The shared tier that the options name; none for `memory://`.
-    pub fn open(options: &Options, counters: &Arc<Counters>) -> Result<Option<Self>> {
+    pub fn open(options: &Options, counters: &Arc<Counters>, known: &Arc<Known>) -> Result<Option<Self>> {
         if options.url == "memory://" {
             return Ok(None);
         }
@@ -104,19 +107,29 @@ impl Shared {
             entry_pattern: layout.entry_pattern(),
             sequence: layout.sequence(),
             channel: on(layout.channel(), address.database()),
-            tag_sequence: layout.tag_sequence(),
-            tag_channel: on(layout.tag_channel(), address.database()),
-            beat: (options.max_staleness / 3).clamp(SHORTEST_BEAT, LONGEST_BEAT),
+            // Where memory is never believed, the connection only wakes those that wait.
+            beat: match options.max_staleness.is_zero() {
+                true => LONGEST_BEAT,
+                false => (options.max_staleness / 3).clamp(SHORTEST_BEAT, LONGEST_BEAT),
+            },
             before_key: layout.before_key(),
+            tags: TagSpace {
+                before: layout.tags(),
+                sequence: layout.tag_sequence().into(),
+                channel: on(layout.tag_channel(), address.database()).into(),
+                known: known.clone(),
+            },
         };
         Ok(Some(Shared {
             tier: Tier::new(address, settings),
             layout,
             prefix: options.prefix.as_str().into(),
             max_value: options.max_value,
-            max_staleness: u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX),
+            max_staleness: Self::believed(options),
+            known: known.clone(),
             counters: counters.clone(),
             used: AtomicBool::new(false),
+            unstored: Unstored::default(),
             listener: OnceLock::new(),
         }))
     }
@@ -133,6 +146,11 @@ impl Shared {
         {
             self.tier.listen(listener.clone());
         }
+    }
+
+    /// For how long what the server says is believed, in ms.
+    pub fn believed(options: &Options) -> u64 {
+        u64::try_from(options.max_staleness.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whether anything was ever asked of it.
@@ -165,16 +183,15 @@ impl Shared {
         let name = self.layout.entry(key);
         if let Some((known, header)) = known.and_then(|known| known.origin.clone().map(|header| (known, header))) {
             return self.tier.revalidate(slot, name, header, move |name, read| {
-                let read = read.map(|Read { found, server_now }| match found {
-                    Revalidated::Same => Read { found: Asked::Same(known), server_now },
-                    Revalidated::Found(found) => Read { found: Asked::Found(found), server_now },
-                });
-                done(Named { name, at }, read);
+                let told = |found| match found {
+                    Revalidated::Same => Asked::Same(known),
+                    Revalidated::Found(found) => Asked::Found(found),
+                };
+                done(Named { name, at }, read.map(|read| read.map(told)));
             });
         }
         self.tier.get(slot, name, move |name, read| {
-            let read = read.map(|Read { found, server_now }| Read { found: Asked::Found(found), server_now });
-            done(Named { name, at }, read);
+            done(Named { name, at }, read.map(|read| read.map(Asked::Found)));
         })
     }
 
@@ -193,110 +210,19 @@ impl Shared {
         self.layout.names(keys)
     }
 
-    /// What a read of `key` came to. `now` is the cache's clock at the call: lives are counted from there, so that the
-    /// time of the read itself never makes a record younger.
-    pub fn loaded(&self, key: &[u8], read: Result<Read<Asked>>, now: u64) -> Loaded {
-        match read {
-            Ok(Read { found: Asked::Found(found), server_now }) => self.found(key, found, server_now, now),
-            Ok(Read { found: Asked::Same(_), .. }) if self.is_pending(key) => Loaded::Damaged,
-            Ok(Read { found: Asked::Same(record), .. }) => {
-                let fresh_until = record.expires.min(now + self.max_staleness);
-                record.stamp.acknowledge(record.stamp.generation(), fresh_until);
-                Loaded::Fresh(record)
-            }
-            Err(error) => {
-                self.counters.l2_errors.add(1);
-                of_failure(&error)
-            }
-        }
+    /// Looks at the versions of tags, in one round trip.
+    pub fn look_at(&self, slot: Slot, tags: Vec<Tag>, done: impl FnOnce(Result<Looked>) + Send + 'static) -> Kick {
+        self.tier.look_at(slot, tags, done)
     }
 
-    /// What a read of many keys came to: see [`Shared::loaded`].
-    pub fn loaded_many<'a>(
-        &'a self,
-        names: &'a Names,
-        read: Result<Read<Vec<Option<Bytes>>>>,
-        now: u64,
-    ) -> impl Iterator<Item = Loaded> + 'a {
-        // One value for each key, or there is no telling whose they are.
-        let read = read.map(|read| (read.found.len() == names.len()).then_some(read));
-        if !matches!(read, Ok(Some(_))) {
-            self.counters.l2_errors.add(1);
-        }
-        let (mut found, server_now, failure) = match read {
-            Ok(Some(Read { found, server_now })) => (found.into_iter(), server_now, None),
-            Ok(None) => (Vec::new().into_iter(), 0, None),
-            Err(error) => (Vec::new().into_iter(), 0, Some(error)),
-        };
-        (0..names.len()).map(move |index| match (found.next(), &failure) {
-            (Some(found), _) => self.found(names.key(index), found, server_now, now),
-            (None, Some(error)) => of_failure(error),
-            (None, None) => Loaded::Unreachable,
-        })
-    }
-
-    /// What was found under `key`: see [`Shared::loaded`].
-    pub fn found(&self, key: &[u8], found: Option<Bytes>, server_now: u64, now: u64) -> Loaded {
-        match found {
-            // An invalidation of this process has not reached it: what stands there is not valid.
-            Some(_) if self.is_pending(key) => Loaded::Damaged,
-            Some(bytes) => self.read(key, bytes, server_now, now),
-            None => Loaded::Absent,
-        }
-    }
-
-    fn is_pending(&self, key: &[u8]) -> bool {
-        self.tier.pending() > 0 && self.tier.is_pending(&self.layout.entry(key))
-    }
-
-    fn read(&self, key: &[u8], bytes: Bytes, server_now: u64, now: u64) -> Loaded {
-        let origin = (bytes.len() >= WORTH_ASKING).then(|| Bytes::copy_from_slice(&bytes[..envelope::HEADER]));
-        let entry = match envelope::decode(bytes, self.prefix.as_bytes(), key, self.max_value) {
-            Ok(entry) => entry,
-            Err(Unreadable::Unknown) => {
-                self.counters.decode_misses.add(1);
-                return Loaded::Foreign;
-            }
-            Err(Unreadable::Corrupt(_)) => {
-                self.counters.decode_misses.add(1);
-                return Loaded::Damaged;
-            }
-            Err(Unreadable::WrongKey) => {
-                // Both: no value could be read, and who brought it is to blame.
-                self.counters.decode_misses.add(1);
-                self.counters.l2_errors.add(1);
-                self.tier.report_wrong_key();
-                return Loaded::Unreachable;
-            }
-        };
-        // While it is loaded, or written, there is no value.
-        if matches!(entry.state, State::Leased | State::Hold) {
-            return Loaded::Absent;
-        }
-        if !entry.negative && !readable(entry.codec, &entry.payload) {
-            self.counters.decode_misses.add(1);
-            return Loaded::Damaged;
-        }
-        // Longer than any of ours is no life, and no sum of it is to overflow.
-        let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
-        let expires = life(entry.soft_expiry);
-        let record = Record {
-            codec: entry.codec,
-            bytes: entry.payload,
-            negative: entry.negative,
-            expires,
-            stamp: Stamp::new(expires.min(now + self.max_staleness), entry.generation),
-            stale_until: life(entry.hard_expiry).max(expires),
-            load_ms: entry.load_ms,
-            origin,
-        };
-        if record.expires > now && matches!(entry.state, State::Fresh | State::FreshLeased) {
-            Loaded::Fresh(record)
-        } else if record.stale_until > now {
-            Loaded::Stale(record)
-        } else {
-            Loaded::Absent
-        }
+    /// Gives versions to those tags that have none, and looks at all.
+    pub fn versions(
+        &self,
+        slot: Slot,
+        Seen { tags, life }: Seen,
+        done: impl FnOnce(Result<Looked>) + Send + 'static,
+    ) -> Kick {
+        self.tier.versions(slot, tags, life, done)
     }
 
     /// The claims for the leases of keys.
@@ -307,6 +233,11 @@ impl Shared {
             Claim { name: self.layout.entry(key), token, stub, force }
         };
         keys.into_iter().map(claim).collect()
+    }
+
+    /// When a look that began at `now` of the cache's clock has to have ended.
+    pub fn ends(&self, now: u64) -> u64 {
+        self.budget() - self.known.look().asked.saturating_sub(now).min(self.budget())
     }
 
     /// When a look that begins now has to have ended, with the claim that may follow from it.
@@ -320,76 +251,15 @@ impl Shared {
         slot: Slot,
         claims: Vec<Claim>,
         lease: Duration,
+        tags: Seen,
         done: impl FnOnce(Result<Read<Vec<Result<Acquired>>>>) + Send + 'static,
     ) -> Kick {
-        self.tier.acquire_many(slot, claims, lease, done)
+        self.tier.acquire_many(slot, claims, lease, tags, done)
     }
 
     /// The lease of `key` that was asked for at `since`, and won after the write of this number.
-    pub fn grip(&self, key: &[u8], token: Option<Token>, since: u64, sequence: u64) -> Grip {
-        Grip::new(self.tier.clone(), self.layout.entry(key), token, since, sequence)
-    }
-
-    /// Stores what was loaded under a lease; `done` gets the number of the last write, none where the lease was lost. A server without leases stores it
-    /// if it is still `wanted`.
-    pub fn fill(
-        &self,
-        slot: Slot,
-        Taken { name, token }: Taken,
-        record: Record,
-        clock: &Clock,
-        wanted: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<Option<u64>>) + Send + 'static,
-    ) -> Kick {
-        let (clock, prefix, counters) = (clock.clone(), self.prefix.clone(), self.counters.clone());
-        let at = self.layout.before_key();
-        let entry = move |server_now: u64, token: Token| {
-            let (bytes, life) = entry_of(&record, &clock, server_now, token, &prefix, &name[at..]);
-            (name, bytes, life)
-        };
-        let done = move |stored: Result<Option<u64>>| {
-            if stored.is_err() {
-                counters.l2_errors.add(1);
-            }
-            done(stored);
-        };
-        match token {
-            Some(token) => self.tier.fill(slot, token, move |server_now| entry(server_now, token), done),
-            None => {
-                let entries = move |server_now, waited: bool| match !waited || wanted() {
-                    true => vec![entry(server_now, Token::default())],
-                    false => Vec::new(),
-                };
-                self.tier.put_many(slot, entries, || false, move |stored| done(stored.map(|_| Some(0))))
-            }
-        }
-    }
-
-    /// Writes records in one round trip: `done` gets the number of each write. A server that does not know our
-    /// scripts any more gets them if `is_last` says that nothing was written since.
-    pub fn store(
-        &self,
-        slot: Slot,
-        records: Vec<(Vec<u8>, Record)>,
-        clock: &Clock,
-        is_last: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<Vec<u64>>) + Send + 'static,
-    ) -> Kick {
-        let (clock, prefix, layout) = (clock.clone(), self.prefix.clone(), self.layout.clone());
-        let entries = move |server_now: u64, _: bool| {
-            let entry = |(key, record): (Vec<u8>, Record)| {
-                let (bytes, life) = entry_of(&record, &clock, server_now, Token::default(), &prefix, &key);
-                (layout.entry(&key), bytes, life)
-            };
-            records.into_iter().map(entry).collect()
-        };
-        let counters = self.counters.clone();
-        self.tier.put_many(slot, entries, is_last, move |stored| {
-            if stored.is_err() {
-                counters.l2_errors.add(1);
-            }
-            done(stored);
-        })
+    pub fn grip(&self, key: &[u8], token: Option<Token>, since: u64, sequence: u64, seen: Arc<Looked>) -> Grip {
+        Grip::new(self.tier.clone(), self.layout.entry(key), token, since, sequence, seen)
     }
 
     /// Invalidates keys in one round trip: `done` gets the number of that. Where it fails they are queued and retried
@@ -418,15 +288,57 @@ impl Shared {
         }
     }
 
-    /// Deletes every entry of the namespace; true where that is left to do.
-    pub async fn clear(&self) -> bool {
+    /// Invalidates tags in one round trip: `done` gets the number of that. Where it fails they are queued and retried until
+    /// they land; then `done` gets none.
+    pub fn invalidate_tags(
+        &self,
+        slot: Slot,
+        tags: Vec<Tag>,
+        done: impl FnOnce(Option<u64>) + Send + 'static,
+    ) -> Kick {
+        let (tier, counters, named) = (self.tier.clone(), self.counters.clone(), tags.clone());
+        self.tier.invalidate_tags(slot, tags, move |invalidated| {
+            if invalidated.is_err() {
+                counters.l2_errors.add(1);
+                tier.queue_tags(&named);
+            }
+            done(invalidated.ok().map(|invalidated| invalidated.sequence));
+        })
+    }
+
+    /// Ends every entry of the namespace, in one round trip: as [`Shared::invalidate_tags`]. The memory that they take is
+    /// freed behind.
+    pub fn clear(&self, done: impl FnOnce(Option<u64>) + Send + 'static) -> Kick {
         self.note_use();
-        if self.tier.clear().await.is_ok() {
-            return false;
-        }
-        self.counters.l2_errors.add(1);
-        self.tier.queue_clear();
-        true
+        let (tier, counters) = (self.tier.clone(), self.counters.clone());
+        let queue = move |tier: &Tier| {
+            counters.l2_errors.add(1);
+            tier.queue_clear();
+        };
+        let Ok(slot) = self.tier.admit("clear", 0) else {
+            queue(&tier);
+            done(None);
+            return Kick::NONE;
+        };
+        self.tier.invalidate_tags(slot, vec![Tag::from(&[][..])], move |invalidated| match invalidated {
+            Ok(Invalidated { sequence, fenced: true }) => {
+                tier.sweep_behind(sequence);
+                done(Some(sequence));
+            }
+            Ok(Invalidated { fenced: false, .. }) => {
+                process().runtime().spawn(async move {
+                    let deleted = tier.delete_all().await;
+                    if deleted.is_err() {
+                        queue(&tier);
+                    }
+                    done(deleted.ok().map(|()| 0));
+                });
+            }
+            Err(_) => {
+                queue(&tier);
+                done(None);
+            }
+        })
     }
 
     /// How many invalidations have not landed.
@@ -454,55 +366,12 @@ impl Shared {
     }
 }
 
-/// The bytes of a record, and how long the server keeps them.
-fn entry_of(
-    record: &Record,
-    clock: &Clock,
-    server_now: u64,
-    token: Token,
-    prefix: &str,
-    key: &[u8],
-) -> (Bytes, Duration) {
-    // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
-    let now = clock.now_ms();
-    let life = record.stale_until.saturating_sub(now).max(1);
-    let entry = Entry {
-        codec: record.codec,
-        negative: record.negative,
-        token,
-        soft_expiry: server_now + record.expires.saturating_sub(now),
-        hard_expiry: server_now + life,
-        stored_at: server_now,
-        load_ms: record.load_ms,
-        payload: record.bytes.clone(),
-        ..Entry::default()
-    };
-    (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
-}
-
 /// The name of a channel for one of the server's databases: channels are the same in all.
 fn on(mut channel: Vec<u8>, database: u32) -> Vec<u8> {
     if database != 0 {
         channel.extend_from_slice(format!(":{database}").as_bytes());
     }
     channel
-}
-
-fn of_failure(error: &Error) -> Loaded {
-    match error.kind() {
-        ErrorKind::Overloaded => Loaded::Refused(error.clone()),
-        _ => Loaded::Unreachable,
-    }
-}
-
-/// Whether a reader in any language can take the payload: depth and syntax are checked here, before bytes from
-/// outside reach the parser of a host.
-fn readable(codec: Codec, payload: &[u8]) -> bool {
-    match codec {
-        Codec::Raw => true,
-        Codec::Json => codec::check_json(payload, MAX_DEPTH).is_ok(),
-        Codec::MsgPack => codec::msgpack_to_json(payload, MAX_DEPTH).is_ok(),
-    }
 }
 
 /// The life that a value stored at `now` has in memory, where the shared tier may learn better.

@@ -45,7 +45,7 @@ const MAX_FLIGHTS: u64 = 100_000;
 
 /// The loads of one cache in this process. `S` is what is kept of a stale value.
 pub(crate) struct Table<S> {
-    shards: Box<[Mutex<Shard<S>>]>,
+    pub(super) shards: Box<[Mutex<Shard<S>>]>,
     /// Chooses the shard; keyed for this process.
     hasher: foldhash::quality::RandomState,
     leases: Mutex<Leases<S>>,
@@ -54,6 +54,8 @@ pub(crate) struct Table<S> {
     pub(super) alive: Arc<AtomicU64>,
     clock: Clock,
     timeouts: Timeouts,
+    /// Counts the invalidations of tags: see `tags::Known`.
+    moment: Arc<AtomicU64>,
     /// How many leases were given.
     pub loads: Counter,
     me: std::sync::Weak<dyn Lessor>,
@@ -81,7 +83,7 @@ struct Given<S> {
 }
 
 impl<S: Clone + Send + Sync + 'static> Table<S> {
-    pub fn new(permits: usize, clock: Clock, timeouts: Timeouts) -> Arc<Self> {
+    pub fn new(permits: usize, clock: Clock, timeouts: Timeouts, moment: Arc<AtomicU64>) -> Arc<Self> {
         Arc::new_cyclic(|me: &std::sync::Weak<Table<S>>| Table {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard { flights: HashMap::new(), writes: 0 })).collect(),
             hasher: foldhash::quality::RandomState::default(),
@@ -91,6 +93,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             alive: Arc::new(AtomicU64::new(0)),
             clock,
             timeouts,
+            moment,
             loads: Counter::default(),
             me: me.clone(),
         })
@@ -211,10 +214,11 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         let mut ended = Ended {
             waiters: std::mem::take(&mut state.waiters),
             stale: state.stale.take(),
-            put: state.put,
+            put: state.put.clone(),
             void: state.void,
             grip: state.grip.take(),
             started: state.started,
+            moment: state.moment,
             took: self.clock.now_ms().saturating_sub(state.started),
             ticket: shard.writes,
             next: None,
@@ -227,10 +231,17 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         Ok(ended)
     }
 
+    /// How long the fetch of `key` that goes on here may still take, in ms.
+    pub fn leading(&self, key: &[u8]) -> Option<u64> {
+        let leader = self.shard(key).flights.get(key)?.leader.load(Ordering::Acquire);
+        let hard = lock(&self.leases).given.get(&leader)?.hard;
+        Some(hard.saturating_sub(self.clock.now_ms()))
+    }
+
     /// How the holder of `lease` said that its value is to be stored.
     pub fn put_of(&self, lease: u64) -> Option<Put> {
         let flight = lock(&self.leases).given.get(&lease)?.flight.clone();
-        let put = lock(&flight.state).put;
+        let put = lock(&flight.state).put.clone();
         Some(put)
     }
 
@@ -377,6 +388,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
         state.owner = owner;
         state.put = put;
         state.started = self.clock.now_ms();
+        state.moment = self.moment.load(Ordering::SeqCst);
         let hard = state.started.saturating_add(self.timeouts.hard);
         let soft = self.timeouts.soft.map(|soft| state.started.saturating_add(soft));
         let mut leases = lock(&self.leases);
@@ -436,7 +448,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
                     return false;
                 };
                 state.permit = permit;
-                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put);
+                let lease = self.lead(flight, &mut state, waiter.owner, waiter.put.clone());
                 (waiter, lease, take_blocked(&mut state))
             };
             deliver_all(blocked);

@@ -1,10 +1,13 @@
 //! The tiers of one cache in one process, put together: memory, the shared tier, and the flights between them.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
 use super::heard::Heard;
+use super::holds::Holds;
+use super::lease::Lessor;
 use super::lease_time::LeaseTime;
 use super::record::{Record, millis};
 use super::session::Session;
@@ -18,6 +21,7 @@ use crate::host::{Answer, Language, Receipt, Step, process};
 use crate::memory::{Copy, MemoryCache, SlotTable};
 use crate::options::Options;
 use crate::stats::{Counters, Stats};
+use crate::tags::{Index, Known};
 
 /// A refresh ahead of the expiry is drawn within so many load times of it: earlier, with a chance of one in a hundred
 /// million million.
@@ -42,6 +46,15 @@ pub(crate) struct Tiers {
     pub(super) told_to: AtomicU64,
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
+    pub(super) holds: Holds,
+    /// Numbers of our own invalidations of tags whose messages have not come.
+    pub(super) own_tags: Mutex<VecDeque<u64>>,
+    /// The number of the last invalidation of tags that was told.
+    pub(super) tags_told_to: AtomicU64,
+    /// What is known of the versions of tags.
+    pub(super) known: Arc<Known>,
+    /// Which records of memory have a tag.
+    pub(super) index: Arc<Index>,
     pub counters: Arc<Counters>,
     /// For whom decoded copies are granted.
     copies: OnceLock<Language>,
@@ -55,8 +68,9 @@ impl Tiers {
     pub fn open(options: Options) -> Result<Arc<Tiers>> {
         options.validate()?;
         let counters = Arc::new(Counters::default());
-        let shared = Shared::open(&options, &counters)?;
-        let tiers = Self::assemble(options, counters, shared);
+        let known = Arc::new(Known::new(Shared::believed(&options), Clock::default()));
+        let shared = Shared::open(&options, &counters, &known)?;
+        let tiers = Self::assemble(options, counters, known, shared);
         if let Some(shared) = &tiers.shared {
             let listener: Weak<Tiers> = tiers.me.clone();
             shared.tell(listener);
@@ -67,19 +81,30 @@ impl Tiers {
 
     /// Tiers that answer every call with `Closed`.
     pub fn closed(options: &Options) -> Arc<Tiers> {
-        let tiers = Self::assemble(options.clone(), Arc::default(), None);
+        let known = Arc::new(Known::new(0, Clock::default()));
+        let tiers = Self::assemble(options.clone(), Arc::default(), known, None);
         tiers.closed.store(true, Ordering::Release);
         tiers
     }
 
-    fn assemble(options: Options, counters: Arc<Counters>, shared: Option<Shared>) -> Arc<Tiers> {
+    fn assemble(
+        options: Options,
+        counters: Arc<Counters>,
+        known: Arc<Known>,
+        shared: Option<Shared>,
+    ) -> Arc<Tiers> {
         let clock = Clock::default();
         let timeouts =
             Timeouts { soft: options.fetch_soft_timeout.map(millis), hard: millis(options.fetch_hard_timeout) };
+        let index = Arc::new(Index::default());
+        let gone = index.clone();
         let memory = (options.l1_bytes > 0).then(|| {
             let mut builder = MemoryCache::builder()
                 .max_bytes(options.l1_bytes)
-                .weigher(|_: &Vec<u8>, record: &Record| record.bytes.len() as u64)
+                .weigher(|key: &Vec<u8>, record: &Record| {
+                    record.bytes.len() as u64 + record.tags.weight(key.len())
+                })
+                .on_evict(move |key: &Vec<u8>, record: &Record, _| gone.remove(key, &record.tags))
                 .clock(clock.clone());
             if let Some(entries) = options.l1_entries {
                 builder = builder.max_entries(entries);
@@ -87,13 +112,18 @@ impl Tiers {
             builder.build()
         });
         Arc::new_cyclic(|me| Tiers {
-            table: Table::new(options.origin_concurrency, clock.clone(), timeouts),
+            table: Table::new(options.origin_concurrency, clock.clone(), timeouts, known.moment()),
             lease_time: LeaseTime::default(),
             session: Session::default(),
             heard: Heard::default(),
             late: AtomicBool::new(false),
             told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
+            holds: Holds::new(timeouts.hard),
+            own_tags: Mutex::default(),
+            tags_told_to: AtomicU64::new(0),
+            known,
+            index,
             options,
             clock,
             memory,
@@ -109,6 +139,11 @@ impl Tiers {
     /// Itself, for what goes on in the background.
     pub fn handle(&self) -> Arc<Tiers> {
         self.me.upgrade().expect("a call runs, so somebody holds the tiers")
+    }
+
+    /// Itself, as who takes leases of updates back.
+    pub(super) fn lessor(&self) -> Weak<dyn Lessor> {
+        self.me.clone()
     }
 
     /// Fails with `Closed` once the cache, or the process, has said good-bye.
@@ -162,10 +197,17 @@ impl Tiers {
         known.min(record.expires.saturating_sub(ahead))
     }
 
-    /// Puts a record into memory. Called under the lock of its shard of the flight table.
+    /// Puts a record into memory, unless its writer is at work. Called under the lock of its shard of the flight table.
     pub fn remember(&self, key: &[u8], record: &Record) {
-        if let Some(memory) = &self.memory {
-            memory.set_until(key, record.clone(), record.stale_until);
+        if let Some(memory) = &self.memory
+            && !self.holds.covers(key, self.clock.now_ms())
+        {
+            let mut stored = record.clone();
+            if !stored.tags.is_empty() {
+                stored.tags = stored.tags.copy();
+                self.index.add(key, &stored.tags);
+            }
+            memory.set_until(key, stored, record.stale_until);
         }
     }
 
@@ -346,6 +388,6 @@ pub(crate) fn drain_all(timeout: Duration) {
 }
 
 /// A caller as it waits in a flight.
-pub(super) fn waiter(sink: Arc<dyn Sink>, put: super::table::Put, o: &crate::host::FetchOptions<'_>) -> Waiter {
-    Waiter { sink, put, exempt: !o.held.is_empty(), owner: o.owner, blocking: o.blocking }
+pub(super) fn waiter(sink: Arc<dyn Sink>, put: &super::table::Put, o: &crate::host::FetchOptions<'_>) -> Waiter {
+    Waiter { sink, put: put.clone(), exempt: !o.held.is_empty(), owner: o.owner, blocking: o.blocking }
 }

@@ -1,4 +1,4 @@
-//! Writes: `set`, `delete`, `clear`, and those of many keys.
+//! Writes: `set`, `delete`, `clear`, and those of many keys; `tagged` has the invalidation of tags.
 //!
 //! The order is the same for all. Under the lock of the key's shard: the flight is voided, memory is changed,
 //! and the work on the shared tier is begun, so that two writes of a key reach both tiers in one order. When
@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::coherence::Before;
 use super::record::{Record, Stamp, admit, jittered, millis};
@@ -17,9 +18,10 @@ use super::sink::{Reply, Sink};
 use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value, process};
+use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
 use crate::key;
 use crate::redis::Slot;
+use crate::tags::TagSet;
 use crate::wire::Kick;
 
 impl Tiers {
@@ -33,10 +35,11 @@ impl Tiers {
             return Ok(done(false));
         };
         let slot = shared.admit("set", key.len() + record.bytes.len())?;
+        let tags = record.tags.clone();
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
             self.remember(key, &record);
-            self.store_shared(shared, slot, vec![(key.to_vec(), record)], vec![ticket], sink)
+            self.store_shared(shared, slot, vec![(key.to_vec(), record)], tags, vec![ticket], sink)
         });
         reply.go(kick);
         Ok(Step::Pending)
@@ -65,9 +68,10 @@ impl Tiers {
         };
         let bytes = records.iter().map(|(key, record)| key.len() + record.bytes.len()).sum();
         let slot = shared.admit("set_many", bytes)?;
+        let tags = records.first().map(|(_, record)| record.tags.clone()).unwrap_or_default();
         let sink = reply.sink("set_many", None)?;
         let tickets = remember();
-        reply.go(self.store_shared(shared, slot, records, tickets, sink));
+        reply.go(self.store_shared(shared, slot, records, tags, tickets, sink));
         Ok(Step::Pending)
     }
 
@@ -109,16 +113,29 @@ impl Tiers {
     pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
         self.check_open("clear")?;
         self.counters.invalidations.add(1);
-        self.clear_locally();
-        if self.shared.is_none() {
+        let Some(shared) = &self.shared else {
+            self.forget_all();
             return Ok(done(false));
-        }
+        };
         let sink = reply.sink("clear", None)?;
-        process().runtime().spawn(self.handle().clear_behind(sink));
+        self.forget_all();
+        let me = self.handle();
+        let kick = shared.clear(move |sequence| {
+            // A read or load that began in between may have brought old values back.
+            me.expect_message(sequence, || me.clear_locally());
+            drop(sink.finish(Answer::Done(receipt_of_tags(sequence))));
+        });
+        reply.go(kick);
         Ok(Step::Pending)
     }
 
-    fn drop_locally(&self, key: &[u8]) {
+    /// Everything was invalidated: memory lets go of all it has, and what is being loaded is not stored.
+    pub fn forget_all(&self) {
+        self.known.drop_all();
+        self.clear_locally();
+    }
+
+    pub(super) fn drop_locally(&self, key: &[u8]) {
         self.table.write(key, || self.forget(key));
     }
 
@@ -135,6 +152,7 @@ impl Tiers {
         shared: &Shared,
         slot: Slot,
         records: Vec<(Vec<u8>, Record)>,
+        tags: TagSet,
         tickets: Vec<u64>,
         sink: Arc<dyn Sink>,
     ) -> Kick {
@@ -151,13 +169,21 @@ impl Tiers {
             })
             .collect();
         let written = Arc::new(written);
-        let (table, unchanged) = (self.table.clone(), written.clone());
-        let is_last = move || unchanged.iter().all(|written| table.ticket(&written.key) == written.ticket);
-        shared.store(slot, records, &self.clock, is_last, move |stored| {
+        let (table, named) = (self.table.clone(), written.clone());
+        let if_last = move |index: usize, work: &mut dyn FnMut()| {
+            if let Some(written) = named.get(index) {
+                table.store(&written.key, written.ticket, work);
+            }
+        };
+        shared.store(slot, records, tags, &self.clock, Arc::new(if_last), move |stored| {
             match (&stored, &me.shared) {
-                (Ok(sequences), _) => written.iter().zip(sequences).for_each(|(written, sequence)| {
-                    me.table.store(&written.key, written.ticket, || {
-                        me.acknowledge(&written.key, written.before, *sequence, written.fresh_until);
+                (Ok(landed), _) => written.iter().zip(landed).for_each(|(written, landed)| {
+                    me.table.store(&written.key, written.ticket, || match landed.held {
+                        false => {
+                            me.acknowledge(&written.key, written.before, landed.sequence, written.fresh_until);
+                        }
+                        // A writer is at work: nobody knows which of the two values is the newer one.
+                        true => me.forget(&written.key),
                     });
                 }),
                 (Err(_), Some(shared)) => {
@@ -165,16 +191,10 @@ impl Tiers {
                 }
                 (Err(_), None) => {}
             }
-            let last = stored.ok().map(|sequences| sequences.into_iter().max().unwrap_or_default());
+            let last =
+                stored.ok().map(|landed| landed.iter().map(|landed| landed.sequence).max().unwrap_or_default());
             drop(sink.finish(Answer::Done(receipt_of(last))));
         })
-    }
-
-    async fn clear_behind(self: Arc<Self>, sink: Arc<dyn Sink>) {
-        let Some(shared) = &self.shared else { return };
-        let pending = shared.clear().await;
-        self.clear_locally();
-        drop(sink.finish(Answer::Done(receipt(pending))));
     }
 
     /// A record of `value` with the life that the options say, from now on.
@@ -182,11 +202,11 @@ impl Tiers {
         let ttl = o.ttl.resolve(operation, self.options.ttl)?;
         check_codec(operation, o.codec)?;
         let stored = admit(&self.options, operation, value, o.codec)?;
-        Ok(self.lived(stored, ttl, 0))
+        Ok(self.lived(stored, ttl, 0, self.tags_of(operation, o)?))
     }
 
     /// A record that lives for `ttl` from now on.
-    pub(super) fn lived(&self, stored: Value, ttl: std::time::Duration, load_ms: u32) -> Record {
+    pub(super) fn lived(&self, stored: Value, ttl: Duration, load_ms: u32, tags: TagSet) -> Record {
         let now = self.clock.now_ms();
         let expires = now + millis(jittered(ttl, self.options.jitter));
         let fresh_until = match self.shared {
@@ -203,13 +223,15 @@ impl Tiers {
             stale_until: expires + u64::try_from(stale_for).unwrap_or(u64::MAX / 4),
             load_ms,
             origin: None,
+            stored: now,
+            tags,
         }
     }
 
     /// A remembered "not found".
-    pub(super) fn negative(&self) -> Record {
+    pub(super) fn negative(&self, tags: TagSet) -> Record {
         let nothing = Value { codec: Codec::Raw, bytes: bytes::Bytes::new() };
-        let record = self.lived(nothing, self.options.negative_ttl, 0);
+        let record = self.lived(nothing, self.options.negative_ttl, 0, tags);
         Record { negative: true, stale_until: record.expires, ..record }
     }
 }
@@ -232,23 +254,31 @@ pub(super) fn check_codec(operation: &'static str, codec: Option<Codec>) -> Resu
     Ok(())
 }
 
-fn done(pending: bool) -> Step {
+pub(super) fn done(pending: bool) -> Step {
     Step::Ready(Answer::Done(receipt(pending)))
 }
 
-/// The receipt of a write that has this number in the sequence of its partition; of one that has not landed for none.
-fn receipt_of(sequence: Option<u64>) -> Receipt {
-    let sequence = match sequence {
-        None => return receipt(true),
+/// The receipt of a write of keys that has this number in their sequence; of one that has not landed for none.
+pub(super) fn receipt_of(sequence: Option<u64>) -> Receipt {
+    numbered(sequence, ConsistencyToken::of_keys)
+}
+
+/// The same of an invalidation of tags.
+pub(super) fn receipt_of_tags(sequence: Option<u64>) -> Receipt {
+    numbered(sequence, ConsistencyToken::of_tags)
+}
+
+fn numbered(sequence: Option<u64>, token: impl FnOnce(u64) -> ConsistencyToken) -> Receipt {
+    match sequence {
+        None => receipt(true),
         // A server without scripts counts nothing.
-        Some(0) => return receipt(false),
-        Some(sequence) => sequence,
-    };
-    Receipt { pending: false, token: ConsistencyToken::of_keys(sequence) }
+        Some(0) => receipt(false),
+        Some(sequence) => Receipt { pending: false, token: token(sequence) },
+    }
 }
 
 /// The position of a write in this process: a random epoch and a count.
-fn receipt(pending: bool) -> Receipt {
+pub(super) fn receipt(pending: bool) -> Receipt {
     static EPOCH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let mut token = [0; 16];

@@ -30,6 +30,8 @@ pub struct PutOptions {
     pub ttl: Ttl,
     /// The codec to store it in, if it is not the cache's own.
     pub codec: Option<Codec>,
+    /// The tags of the entry, each 1 to 128 bytes of UTF-8. With a fulfil: more tags than its `begin` said.
+    pub tags: Vec<Vec<u8>>,
 }
 
 /// How a `get_or_fetch` is to be answered.
@@ -78,7 +80,8 @@ pub enum Answer {
     },
     /// Nothing is stored under the key.
     Miss,
-    /// The caller is to run its fetch and to answer with `fulfil`, `fail` or `abandon`.
+    /// The caller is to run its fetch and to answer with `fulfil`, `fail` or `abandon`; or to make the write of its update
+    /// and to answer with `end_update`.
     Lead(Lease),
     /// The caller is to run its fetch unshared and to store nothing: the leader runs on the very loop that
     /// this caller blocks.
@@ -106,9 +109,18 @@ pub struct Receipt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConsistencyToken(pub [u8; 16]);
 
+/// The position of a write, by its number in the sequence of what it was one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    Keys(u64),
+    Tags(u64),
+}
+
 impl ConsistencyToken {
     /// What the first byte says: the write was one of keys, and its number in their sequence follows.
     const OF_KEYS: u8 = 1;
+    /// The same of tags, a clear included.
+    const OF_TAGS: u8 = 2;
 
     /// That of a write of keys with this number in their sequence.
     pub(crate) fn of_keys(sequence: u64) -> Self {
@@ -118,10 +130,22 @@ impl ConsistencyToken {
         ConsistencyToken(token)
     }
 
-    /// The number of the write in the sequence of keys; none where it was another kind of write, or one in memory alone.
-    pub(crate) fn sequence(self) -> Option<u64> {
+    /// That of an invalidation of tags with this number in their sequence.
+    pub(crate) fn of_tags(sequence: u64) -> Self {
+        let mut token = Self::of_keys(sequence);
+        token.0[0] = Self::OF_TAGS;
+        token
+    }
+
+    /// What the write was one of, and its number in their sequence; none where it was one in memory alone.
+    pub(crate) fn position(self) -> Option<Position> {
         let [first, .., a, b, c, d, e, f, g, h] = self.0;
-        (first == Self::OF_KEYS).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let sequence = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        match first {
+            Self::OF_KEYS => Some(Position::Keys(sequence)),
+            Self::OF_TAGS => Some(Position::Tags(sequence)),
+            _ => None,
+        }
     }
 }
 
@@ -164,7 +188,8 @@ pub struct Completion {
 #[derive(Clone, Debug)]
 pub struct FetchFailure {
     /// [`ErrorKind::FetchFailed`], [`ErrorKind::NotFound`] (remembered for `negative_ttl`), or
-    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded.
+    /// [`ErrorKind::InvalidValue`] when the fetched value could not be encoded, [`ErrorKind::InvalidOption`] when what it
+    /// says of its storing is wrong.
     pub kind: ErrorKind,
     /// The message, for callers that cannot be given the error object.
     pub message: String,

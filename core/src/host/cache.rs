@@ -9,7 +9,7 @@ use super::queue::Queue;
 use crate::error::Result;
 use crate::flight::{Generations, QueueReply, Tiers};
 use crate::memory::{Copy, SlotRef, SlotTable, Table};
-use crate::options::Options;
+use crate::options::{Options, UpdateOptions};
 use crate::stats::Stats;
 
 /// A cache as a binding holds it. Cloning shares it; the last clone that goes away closes it behind.
@@ -101,6 +101,11 @@ impl Cache {
         self.tiers().clear(&QueueReply { queue, token })
     }
 
+    /// Invalidates every entry that has one of these tags: `Done`.
+    pub fn invalidate_tags(&self, tags: &[impl AsRef<[u8]>], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().invalidate_tags(tags, &QueueReply { queue, token })
+    }
+
     /// Reads many keys: `Many` of `Hit` and `Miss`.
     pub fn get_many(&self, keys: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
         self.tiers().get_many(keys, &QueueReply { queue, token })
@@ -120,6 +125,24 @@ impl Cache {
     /// Deletes many keys: `Done`.
     pub fn delete_many(&self, keys: &[&[u8]], queue: &Arc<Queue>, token: u64) -> Result<Step> {
         self.tiers().delete_many(keys, &QueueReply { queue, token })
+    }
+
+    /// Begins an update of keys: `Lead`, and now nothing is stored under them, anywhere, until its lease is given to
+    /// [`Cache::end_update`]. `abandon` does the same and does not wait, and so does a lead that is never delivered.
+    ///
+    /// # Errors
+    /// Before anything has happened: `InvalidOption`, `InvalidKey`, `Closed`, `Overloaded`. With `strict` the answer may be
+    /// `Failed`: the shared tier could not be told.
+    pub fn begin_update(&self, keys: &[&[u8]], o: &UpdateOptions, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().begin_update(keys, o, &QueueReply { queue, token })
+    }
+
+    /// The write of an update is over, whatever it came to: its keys are invalidated. `Done`.
+    ///
+    /// # Errors
+    /// `LeaseExpired` where the update has ended already.
+    pub fn end_update(&self, lease: u64, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().end_update(lease, &QueueReply { queue, token })
     }
 
     /// Begins a `get_or_fetch`: `Hit`, `Stale`, `Lead`, `Bypass` or `Failed`.
@@ -144,7 +167,7 @@ impl Cache {
     }
 
     /// The fetch of `lease` brought `value`: it is stored, unless the key was written in between, and all
-    /// waiters get it. A default ttl is that of the `begin`.
+    /// waiters get it. A default ttl is that of the `begin`; tags are added to those of the `begin`.
     ///
     /// # Errors
     /// `LeaseExpired` when the lease has ended: nothing has changed. `InvalidValue` and `InvalidOption`: the
@@ -161,7 +184,7 @@ impl Cache {
         self.tiers().fail(lease, failure)
     }
 
-    /// The holder of `lease` gave up: the next waiter leads. Does nothing for a lease that has ended.
+    /// The holder of `lease` gave up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
     pub fn abandon(&self, lease: u64) {
         self.tiers().abandon(lease);
     }
@@ -182,6 +205,11 @@ impl Cache {
     /// How old a hit may be at most, by what is known now; none where no bound can be told.
     pub fn effective_staleness_bound(&self) -> Option<Duration> {
         self.tiers().effective_staleness_bound()
+    }
+
+    /// What is known of a key: a `Hit` with an [`Explanation`](crate::Explanation) as JSON.
+    pub fn explain(&self, key: &[u8], queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().explain(key, &QueueReply { queue, token })
     }
 
     /// A snapshot of the counters.

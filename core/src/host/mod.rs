@@ -31,6 +31,7 @@ mod process;
 mod queue;
 mod wake;
 
+pub(crate) use answer::Position;
 pub use answer::{
     Answer, Completion, ConsistencyToken, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value,
 };
@@ -45,6 +46,6 @@ pub use queue::Queue;
 
 pub use crate::flight::Lease;
 pub use crate::memory::{Copy, MemoryStats, SlotRef, Slots, TABLE_HEADER, TABLE_STRIDE, Table};
-pub use crate::options::Ttl;
+pub use crate::options::{Ttl, UpdateOptions};
 
 pub(crate) use process::process;

@@ -25,6 +25,8 @@ pub enum Arg<'a> {
 /// A parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
+    /// What it makes, for errors: `key` or `tags`.
+    what: &'static str,
     parts: Vec<Part>,
 }
 
@@ -40,6 +42,19 @@ impl Template {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] naming `key` and what is wrong.
     pub fn parse(template: &str) -> Result<Self> {
+        Self::parse_as("key", template)
+    }
+
+    /// Parses a template of a tag.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] naming `tags` and what is wrong.
+    pub fn parse_tag(template: &str) -> Result<Self> {
+        Self::parse_as("tags", template)
+    }
+
+    fn parse_as(what: &'static str, template: &str) -> Result<Self> {
+        let invalid = |message: &str| invalid(what, message);
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut characters = template.chars().peekable();
@@ -73,7 +88,7 @@ impl Template {
         if !literal.is_empty() {
             parts.push(Part::Literal(literal));
         }
-        let template = Template { parts };
+        let template = Template { what, parts };
         template.check_separators()?;
         Ok(template)
     }
@@ -86,6 +101,7 @@ impl Template {
             let parted = matches!(between, Some(Part::Literal(text)) if text.bytes().any(is_separator));
             if !parted {
                 return Err(invalid(
+                    self.what,
                     "needs a separator, such as ':', between two placeholders, or different arguments could meet",
                 ));
             }
@@ -112,9 +128,10 @@ impl Template {
             match part {
                 Part::Literal(text) => key.push_str(text),
                 Part::Placeholder(name) => match arg(name) {
-                    Some(arg) => arg.render(name, &mut key)?,
+                    Some(arg) => arg.render(self.what, name, &mut key)?,
                     None => {
-                        return Err(invalid(&format!("has a placeholder {{{name}}} without a usable argument")));
+                        let message = format!("has a placeholder {{{name}}} without a usable argument");
+                        return Err(invalid(self.what, &message));
                     }
                 },
             }
@@ -124,14 +141,15 @@ impl Template {
 }
 
 impl Arg<'_> {
-    fn render(self, name: &str, key: &mut String) -> Result<()> {
+    fn render(self, what: &'static str, name: &str, key: &mut String) -> Result<()> {
         match self {
             Arg::Str(text) | Arg::Int(text) => escape(text, key),
             Arg::Bool(value) => key.push_str(if value { "true" } else { "false" }),
             Arg::Null => key.push_str("null"),
             Arg::Float(value) if value.is_finite() => escape(&json_float(value), key),
             Arg::Float(_) => {
-                return Err(invalid(&format!("cannot hold NaN or an infinity, the argument {{{name}}}")));
+                let message = format!("cannot hold NaN or an infinity, the argument {{{name}}}");
+                return Err(invalid(what, &message));
             }
         }
         Ok(())
@@ -177,6 +195,6 @@ fn escape(text: &str, key: &mut String) {
     }
 }
 
-fn invalid(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidOption, "cached", format!("key {what}"))
+fn invalid(what: &str, message: &str) -> Error {
+    Error::new(ErrorKind::InvalidOption, "cached", format!("{what} {message}"))
 }

@@ -188,6 +188,15 @@ where
         self.store.get_to_copy(key, terms)
     }
 
+    /// Looks at the value under `key`, with a lock held; neither noted nor counted.
+    pub(crate) fn look<Q, T>(&self, key: &Q, look: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.store.look(key, look)
+    }
+
     /// Ends all copies that hosts keep: they ask anew.
     pub(crate) fn end_copies(&self) {
         self.store.end_copies();

@@ -121,6 +121,21 @@ where
         found.is_some_and(|slot| !self.clock.has_come(self.record(Place { shard, slot }).deadline()))
     }
 
+    /// Looks at the live value under a key, with its shard's lock held; neither noted nor counted.
+    pub fn look<Q, T>(&self, key: &Q, look: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hash(key);
+        let shard = self.shard_of(hash);
+        let state = read(&self.shards[shard as usize].state);
+        let slot = self.find_in(&state, shard, low(hash), key)?;
+        let record = self.record(Place { shard, slot });
+        // SAFETY: the record is in the index, and the lock is held.
+        (!self.clock.has_come(record.deadline())).then(|| look(unsafe { &record.content().value }))
+    }
+
     /// The slot of a key.
     #[inline]
     pub(super) fn find_in<Q>(&self, state: &State, shard: u32, hash: u32, key: &Q) -> Option<u32>

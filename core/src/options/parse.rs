@@ -56,6 +56,7 @@ fn apply(options: &mut Options, name: &str, value: &Value) -> Result<()> {
                 _ => return Err(wrong(name, "\"json\" or \"msgpack\"", value)),
             }
         }
+        "max_tags" => options.max_tags = usize::try_from(whole(name, value)?).unwrap_or(usize::MAX),
         "refresh_ahead" => options.refresh_ahead = boolean(name, value)?,
         "tls_ca" => options.tls_ca = optional(value, |value| text(name, value))?,
         "tls_cert" => options.tls_cert = optional(value, |value| text(name, value))?,

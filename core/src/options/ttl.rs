@@ -77,10 +77,11 @@ fn out_of_range(operation: &'static str, seconds: f64) -> Error {
 }
 
 /// How a value is stored. A number of seconds or a [`Duration`] turns into one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SetOptions {
     pub(crate) ttl: Ttl,
     pub(crate) codec: Option<Codec>,
+    pub(crate) tags: Vec<String>,
 }
 
 impl SetOptions {
@@ -102,11 +103,19 @@ impl SetOptions {
         self.codec = Some(codec);
         self
     }
+
+    /// The tags of the entry, by which [`CacheService::invalidate_tags`](crate::CacheService::invalidate_tags) ends it: at
+    /// most 16 (the option `max_tags`), each 1 to 128 bytes.
+    #[must_use]
+    pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
 }
 
 impl From<Ttl> for SetOptions {
     fn from(ttl: Ttl) -> Self {
-        SetOptions { ttl, codec: None }
+        SetOptions { ttl, ..SetOptions::default() }
     }
 }
 

@@ -34,6 +34,16 @@ pub(super) fn value(replies: Replies) -> Result<Option<Bytes>, Trouble> {
     of_reply(replies.one().ok_or(Trouble::Unexpected)?)
 }
 
+/// The last reply, where one more command was sent than is asked for here, and those before it.
+pub(super) fn without_last(replies: Replies, more: bool) -> Result<(Replies, Option<Reply>), Trouble> {
+    if !more {
+        return Ok((replies, None));
+    }
+    let mut replies: Vec<Reply> = replies.into_iter().collect();
+    let last = replies.pop().ok_or(Trouble::Unexpected)?;
+    Ok((replies.into_iter().collect(), Some(last)))
+}
+
 /// The values that [`get_many`] of `count` keys brought.
 pub(super) fn values(replies: Replies, count: usize) -> Result<Vec<Option<Bytes>>, Trouble> {
     let mut values = Vec::with_capacity(count);

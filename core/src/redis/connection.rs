@@ -10,6 +10,7 @@ use super::handshake::{self, Greeting, Identity, Predecessor};
 use super::net;
 use super::scripts;
 use super::server_time::ServerTime;
+use super::tags::TagSpace;
 use super::trouble::Trouble;
 use crate::host::process;
 use crate::wire::{Done, Driven, Failure, Kick, Line, Outbound, Replies, Reply, drive};
@@ -49,6 +50,7 @@ impl Connection {
     pub async fn open(
         address: &Address,
         meta_key: &[u8],
+        tags: &TagSpace,
         max_entry: usize,
         predecessor: &Predecessor,
         queued: impl FnOnce() -> u64,
@@ -58,7 +60,7 @@ impl Connection {
         let driver = tokio::spawn(drive(line.clone()));
         let wire = Wire::new(line);
         let Greeting { time, identity, run, scripts, predecessor_ended } =
-            handshake::greet(&wire, address, meta_key, predecessor).await?;
+            handshake::greet(&wire, address, meta_key, tags, predecessor).await?;
         let uncertain = if predecessor_ended { 0 } else { queued() };
         Ok((Connection { wire, time, identity, run, uncertain, scripts, strikes: Mutex::default() }, driver))
     }

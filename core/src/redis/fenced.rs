@@ -4,24 +4,27 @@
 //! A server that has forgotten the scripts gets them anew with the calls it refused. One that has none stores and
 //! deletes plainly: see [`Acquired::Unfenced`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::admission::Slot;
 use super::link::Turn;
-use super::scripts::{self, Acquired, Call, Revalidated, Script};
+use super::scripts::{self, Acquired, Call, Landed, Revalidated, Script};
+use super::tags::TagSpace;
 use super::tier::{Read, Tier, Write};
 use super::trouble::Trouble;
 use crate::clock::coarse_ms;
 use crate::error::Error;
+use crate::tags::{Look, Looked, Tag};
 use crate::wire::{Kick, Outbound, Replies, Reply};
 
 /// Who holds a lease: one attempt to load a key.
 pub(crate) type Token = [u8; 16];
 
 /// Keys that one call of the script invalidates.
-const KEYS_OF_A_CALL: usize = 100;
+pub(super) const KEYS_OF_A_CALL: usize = 100;
 
 /// A wish for the lease of an entry.
 #[derive(Clone, Debug)]
@@ -35,6 +38,78 @@ pub(crate) struct Claim {
     pub force: bool,
 }
 
+/// Tags whose versions are to be seen, and how long the server is to keep them at least.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub tags: Vec<Tag>,
+    pub life: Duration,
+}
+
+/// The moment in which entries leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaving {
+    /// The server's time now or a little earlier, in ms since 1970.
+    pub server_now: u64,
+    /// Whether that is later than the call.
+    pub waited: bool,
+    /// Whether the server has our scripts.
+    pub fenced: bool,
+}
+
+/// A look at versions of tags that leaves with other calls, behind them.
+struct Beside {
+    space: Arc<TagSpace>,
+    tags: Vec<Tag>,
+    look: Look,
+    call: Option<Call>,
+}
+
+impl Beside {
+    /// Before a load: the versions are to exist, and what is known of that of all entries is to be young.
+    fn loading(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
+        let space = tier.tags.clone();
+        let wanted = !tags.is_empty() || space.known.look_at_clear().is_some();
+        let (look, call) = (space.known.look(), wanted.then(|| space.versions(&tags, life)));
+        Beside { space, tags, look, call }
+    }
+
+    /// After one, where there is something to be found out.
+    fn filling(tier: &Tier, tags: Vec<Tag>) -> Beside {
+        let space = tier.tags.clone();
+        let wanted = !tags.is_empty() || space.known.look_at_clear().is_some();
+        let (look, call) = (space.known.look(), wanted.then(|| space.look(&tags)));
+        Beside { space, tags, look, call }
+    }
+
+    /// With a read: what is known of the version of all entries is to be young.
+    fn reading(tier: &Tier) -> Beside {
+        let space = tier.tags.clone();
+        let wanted = space.known.look_at_clear().is_some();
+        let (look, call) = (space.known.look(), wanted.then(|| space.look(&[])));
+        Beside { space, tags: Vec::new(), look, call }
+    }
+
+    /// With a write, always: nobody else would notice that it was dead when it arrived.
+    fn writing(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
+        let space = tier.tags.clone();
+        let known = space.known.last_seen(&[]).is_some();
+        let call = if tags.is_empty() && known { space.look(&tags) } else { space.versions(&tags, life) };
+        let look = space.known.look();
+        Beside { space, tags, look, call: Some(call) }
+    }
+
+    fn with(&self, mut calls: Vec<Call>) -> Vec<Call> {
+        calls.extend(self.call.clone());
+        calls
+    }
+
+    /// What was seen; nothing where the server would not say.
+    fn take(&self, replies: &mut Vec<Reply>) -> Looked {
+        let reply = self.call.as_ref().and_then(|_| replies.pop());
+        reply.and_then(|reply| self.space.seen(self.look, &self.tags, reply).ok()).unwrap_or_default()
+    }
+}
+
 /// What calls came to so far.
 enum Progress<T, F> {
     Done(T),
@@ -43,7 +118,8 @@ enum Progress<T, F> {
 }
 
 impl Tier {
-    /// Asks for leases of `lease`, in one round trip; each claim gets its answer.
+    /// Asks for leases of `lease`, in one round trip; each claim gets its answer. The versions of these tags are read with
+    /// them, and kept for `life` at least: what is loaded under the leases carries them.
     ///
     /// # Errors
     /// As [`Tier::get`]. Some of the leases may have been won all the same: they end by themselves.
@@ -52,6 +128,7 @@ impl Tier {
         slot: Slot,
         claims: Vec<Claim>,
         lease: Duration,
+        tags: Seen,
         done: impl FnOnce(Result<Read<Vec<Result<Acquired, Error>>>, Error>) + Send + 'static,
     ) -> Kick {
         let (lease, sequence) = (number(millis(lease)), self.sequence.clone());
@@ -65,14 +142,17 @@ impl Tier {
                 Bytes::from_static(if claim.force { b"1" } else { b"0" }),
             ],
         };
-        let prepare = move |_: &Tier, turn: &Turn<'_>| {
-            let calls = claims.into_iter().map(call).collect();
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let beside = Beside::loading(tier, tags);
+            let calls = beside.with(claims.into_iter().map(call).collect());
             let connection = turn.connection.clone();
-            let finish = move |replies: Vec<Reply>| {
+            let finish = move |mut replies: Vec<Reply>| {
+                let looked = beside.take(&mut replies);
                 let answer =
                     |reply| scripts::acquired(reply).map_err(|trouble| trouble.into_error("get_or_fetch"));
                 let found = replies.into_iter().map(answer).collect();
-                Ok(Read { found, server_now: connection.time.late() })
+                let fenced = connection.scripts.is_some();
+                Ok(Read { found, server_now: connection.time.late(), looked, fenced })
             };
             (calls, finish)
         };
@@ -94,25 +174,29 @@ impl Tier {
         let named = name.clone();
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let pending = tier.pending.contains(&named);
+            let beside = Beside::reading(tier);
             let connection = turn.connection.clone();
             let call = Call { script: Script::Revalidate, keys, arguments: vec![header] };
+            let calls = beside.with(vec![call]);
             let finish = move |mut replies: Vec<Reply>| {
+                let looked = beside.take(&mut replies);
                 let reply = replies.pop().ok_or(Trouble::Unexpected)?;
                 let found = match scripts::revalidated(reply)? {
                     // A deletion of ours has not landed.
                     _ if pending => Revalidated::Found(None),
                     found => found,
                 };
-                Ok(Read { found, server_now: connection.time.late() })
+                let fenced = connection.scripts.is_some();
+                Ok(Read { found, server_now: connection.time.late(), looked, fenced })
             };
-            (vec![call], finish)
+            (calls, finish)
         };
         self.run("get", slot, prepare, || true, move |read| done(name, read))
     }
 
     /// Stores what the holder of `token` has loaded, and gets the number of the last write before; none where the lease was
-    /// lost. `entry` makes it from the server's
-    /// time now or a little earlier, in ms since 1970.
+    /// lost. `entry` makes it from the server's time now or a little earlier, in ms since 1970. The versions of its tags
+    /// are looked at in passing: whether it was dead when it arrived.
     ///
     /// # Errors
     /// As [`Tier::get`]. It may have been stored all the same.
@@ -121,9 +205,11 @@ impl Tier {
         slot: Slot,
         token: Token,
         entry: impl FnOnce(u64) -> Write + Send + 'static,
-        done: impl FnOnce(Result<Option<u64>, Error>) + Send + 'static,
+        tags: Vec<Tag>,
+        done: impl FnOnce(Result<(Option<u64>, Looked), Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
+            let beside = Beside::filling(tier, tags);
             let (name, bytes, life) = entry(turn.connection.time.early());
             let key = tier.key_of(&name);
             // It settles no pending invalidation: what was loaded may be older than that.
@@ -138,7 +224,12 @@ impl Tier {
                     key,
                 ],
             };
-            (vec![call], |replies: Vec<Reply>| one(&replies).and_then(scripts::filled))
+            let calls = beside.with(vec![call]);
+            let finish = move |mut replies: Vec<Reply>| {
+                let looked = beside.take(&mut replies);
+                Ok((one(&replies).and_then(scripts::filled)?, looked))
+            };
+            (calls, finish)
         };
         self.run("get_or_fetch", slot, prepare, || true, done)
     }
@@ -179,11 +270,14 @@ impl Tier {
         self.run("get_or_fetch", slot, prepare, || true, drop)
     }
 
-    /// Stores entries, in one round trip, and gets the numbers of these writes. `entries` makes them from the server's
+    /// Stores entries, in one round trip, and gets what came of each. `entries` makes them from the server's
     /// time now or a little earlier, in ms since 1970, at the moment in which they leave: writes are stored in the order
     /// of the calls. It is told whether that is later than this call; if not, it is called while the caller holds whatever
     /// it holds. Where the server has to be told the scripts first, `is_last` says whether they are still what is
     /// wanted: a later write may have come before.
+    ///
+    /// The versions of these tags, and that of all entries, are read in passing: an entry that does not carry them is to be
+    /// stored once more.
     ///
     /// An acknowledged entry settles the pending invalidation of its key, see `pending`.
     ///
@@ -192,12 +286,18 @@ impl Tier {
     pub fn put_many(
         &self,
         slot: Slot,
-        entries: impl FnOnce(u64, bool) -> Vec<Write> + Send + 'static,
+        entries: impl FnOnce(Leaving) -> Vec<Write> + Send + 'static,
+        tags: Seen,
         is_last: impl FnOnce() -> bool + Send + 'static,
-        done: impl FnOnce(Result<Vec<u64>, Error>) + Send + 'static,
+        done: impl FnOnce(Result<(Vec<Landed>, Looked), Error>) + Send + 'static,
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
-            let entries = entries(turn.connection.time.early(), turn.waited);
+            let beside = Beside::writing(tier, tags);
+            let entries = entries(Leaving {
+                server_now: turn.connection.time.early(),
+                waited: turn.waited,
+                fenced: turn.connection.scripts.is_some(),
+            });
             let cover = tier.pending.cover(entries.iter().map(|(name, _, _)| name), turn.connection.uncertain);
             let now = coarse_ms();
             let call = |(name, bytes, life): Write| {
@@ -209,11 +309,12 @@ impl Tier {
                     arguments: vec![bytes, number(millis(life)), tier.channel.clone(), key],
                 }
             };
-            let calls = entries.into_iter().map(call).collect();
-            let finish = |replies: Vec<Reply>| {
-                let sequences = replies.iter().map(scripts::sequence).collect::<Result<_, _>>()?;
+            let calls = beside.with(entries.into_iter().map(call).collect());
+            let finish = move |mut replies: Vec<Reply>| {
+                let looked = beside.take(&mut replies);
+                let landed = replies.iter().map(scripts::landed).collect::<Result<_, _>>()?;
                 cover.settle();
-                Ok(sequences)
+                Ok((landed, looked))
             };
             (calls, finish)
         };
@@ -273,7 +374,7 @@ impl Tier {
     /// Runs calls in one round trip. `prepare` is called when they are to leave; what it returns with them makes the
     /// result of their replies. Those whose scripts the server did not know are run once more with their texts, where
     /// `again` says so.
-    fn run<T, F>(
+    pub(super) fn run<T, F>(
         &self,
         name: &'static str,
         slot: Slot,
@@ -370,15 +471,15 @@ fn one(replies: &[Reply]) -> Result<&Reply, Trouble> {
 }
 
 /// The highest number of writes that were all made.
-fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
+pub(super) fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
     replies.iter().try_fold(0, |last, reply| Ok(scripts::sequence(reply)?.max(last)))
 }
 
-fn number(number: u64) -> Bytes {
+pub(super) fn number(number: u64) -> Bytes {
     number.to_string().into()
 }
 
 /// Whole milliseconds, never more than `time`: at least 1, since 0 is an error there.
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX >> 2).max(1)
 }

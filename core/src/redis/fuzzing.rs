@@ -31,6 +31,7 @@ pub(crate) fn any_replies(bytes: &[u8]) {
         told(scripts::acquired(reply.clone()));
         told(scripts::revalidated(reply.clone()));
         told(scripts::was_held(reply));
+        told(scripts::versions(reply.clone(), items(reply).unwrap_or_default()));
         if let Some(time) = told(ServerTime::new(reply, 1_000, 2_000)) {
             assert!(time.early() <= time.late());
         }

@@ -1,10 +1,13 @@
 //! What a new connection says before anybody uses it: who we are, what time it is there, and whether the
 //! namespace is of a kind that we know.
 
+use std::time::Duration;
+
 use super::address::Address;
 use super::connection::Wire;
 use super::scripts;
 use super::server_time::ServerTime;
+use super::tags::TagSpace;
 use super::trouble::Trouble;
 use crate::clock::boottime_ms;
 use crate::wire::{Replies, Reply};
@@ -48,6 +51,7 @@ pub(super) async fn greet(
     wire: &Wire,
     address: &Address,
     meta_key: &[u8],
+    tags: &TagSpace,
     predecessor: &Predecessor,
 ) -> Result<Greeting, Trouble> {
     let identity = log_in(wire, address).await?;
@@ -61,6 +65,9 @@ pub(super) async fn greet(
         _ => None,
     };
     let scripts = load_scripts(wire).await?;
+    if let Some(names) = &scripts {
+        learn_clear(wire, tags, names).await?;
+    }
     let predecessor_ended = match predecessor {
         Predecessor::None => true,
         Predecessor::Known(identity) => end(wire, identity).await?,
@@ -162,6 +169,18 @@ async fn load_scripts(wire: &Wire) -> Result<Option<scripts::Names>, Trouble> {
         }
     }
     Ok(scripts::Names::of(&replies))
+}
+
+/// Learns the version that every entry carries, so that the first write need not ask for it.
+async fn learn_clear(wire: &Wire, tags: &TagSpace, names: &scripts::Names) -> Result<(), Trouble> {
+    let look = tags.known.look();
+    let call = tags.versions(&[], Duration::ZERO);
+    let reply = wire.many(|to| call.encode(Some(names), to)).await?.one().ok_or(Trouble::Unexpected)?;
+    match tags.seen(look, &[], reply) {
+        Err(trouble) if trouble.counts() => Err(trouble),
+        // A user who may not, or a server without room: entries are not stored there then.
+        _ => Ok(()),
+    }
 }
 
 fn unknown_format() -> Trouble {

@@ -18,6 +18,7 @@ use super::trouble::Trouble;
 use crate::clock::coarse_ms;
 use crate::host::process;
 use crate::resilience::Backoff;
+use crate::tags::Tag;
 use crate::wire::{Failure, Kick, Replies};
 
 /// Keys that are deleted in one step.
@@ -61,7 +62,11 @@ async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
     let deadline = coarse_ms() + WAIT;
     let connection = tier.link.up(deadline).await?;
     if tier.pending.due_clear().is_some() {
-        let outcome = tier.sweep(&connection, patience, || true).await;
+        let outcome = land_clear(tier, &connection, patience).await;
+        return judged(tier, &connection, outcome);
+    }
+    if !tier.pending.due_tags().is_empty() {
+        let outcome = tier.land_tags(&connection, patience).await;
         return judged(tier, &connection, outcome);
     }
     let mut changed = std::pin::pin!(tier.pending.changed());
@@ -80,6 +85,24 @@ async fn step(tier: &Arc<Tier>) -> Result<(), Trouble> {
         tier.pending.landed(&due);
     }
     judged(tier, &connection, outcome)
+}
+
+/// Ends all entries of the namespace, or deletes them where the server has no scripts.
+async fn land_clear(tier: &Arc<Tier>, connection: &Connection, patience: Duration) -> Result<(), Trouble> {
+    let position = tier.pending.position();
+    if connection.scripts.is_none() {
+        tier.sweep(connection, patience, None, || true).await?;
+    } else {
+        let calls = tier.tags.invalidations(&[Tag::from(&[][..])]);
+        let sent = connection.exchange(|to| calls.iter().for_each(|call| call.encode(None, to)));
+        let replies = soon(patience, sent).await?;
+        let sequence = scripts::sequence(&replies.one().ok_or(Trouble::Unexpected)?)?;
+        // What was read of it meanwhile was still that of before.
+        tier.tags.known.drop_all();
+        tier.sweep_behind(sequence);
+    }
+    tier.pending.landed_clear(position);
+    Ok(())
 }
 
 /// Deletions on their way.
@@ -107,8 +130,8 @@ async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Troub
             drop(sender.send(Ok(None)));
             return Kick::NONE;
         }
-        let names: Vec<Vec<u8>> = due.iter().map(|(name, _)| name.clone()).collect();
-        let (calls, scripted) = (this.invalidations(&names), connection.scripts.is_some());
+        let names = due.iter().map(|(name, _)| name.clone()).collect();
+        let (calls, scripted) = (this.due_calls(names), connection.scripts.is_some());
         let (done, replies) = oneshot::channel();
         let kick = connection.submit(u64::MAX, |to| {
             // What is refused drops the sender.

@@ -27,6 +27,7 @@ use super::address::Address;
 use super::connection::Connection;
 use super::handshake::Predecessor;
 use super::pending::Pending;
+use super::tags::TagSpace;
 use super::tier::Tier;
 use super::trouble::Trouble;
 use crate::clock::coarse_ms;
@@ -57,6 +58,7 @@ pub(super) struct LinkSettings {
     pub max_entry: usize,
     /// Whose connection it is.
     pub tier: Weak<Tier>,
+    pub tags: Arc<TagSpace>,
 }
 
 /// The connection of a tier, whatever state it is in.
@@ -323,10 +325,11 @@ impl Link {
     }
 
     async fn attempt(&self) -> Result<(Arc<Connection>, JoinHandle<()>), Trouble> {
-        let LinkSettings { address, meta_key, max_entry, tier } = &self.settings;
+        let LinkSettings { address, meta_key, max_entry, tier, tags } = &self.settings;
         let predecessor = self.predecessor().clone();
         let queued = || self.pending.position();
-        let opening = Connection::open(address, meta_key, *max_entry, &predecessor, queued, self.driven.clone());
+        let opening =
+            Connection::open(address, meta_key, tags, *max_entry, &predecessor, queued, self.driven.clone());
         let late = || Trouble::lost("the server did not answer within 5 s of connecting");
         let (connection, driver) = timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| late())??;
         *self.predecessor() = connection.as_predecessor();

@@ -5,6 +5,8 @@
 //!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
+//!  ├─ holding         keys that are held while their writers are at work
+//!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ recent          writes of the last minute, for a server that comes back without them
 //!  ├─ push            a connection of its own, on which the server tells of writes: messages, and beats that prove that
@@ -24,6 +26,7 @@ mod fenced;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;
+mod holding;
 mod landing;
 mod link;
 mod net;
@@ -32,13 +35,16 @@ mod push;
 mod recent;
 mod scripts;
 mod server_time;
+mod tags;
 mod tier;
 mod tls;
 mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
-pub(crate) use fenced::{Claim, Token};
+pub(crate) use fenced::{Claim, Leaving, Seen, Token};
+pub(crate) use holding::{Hold, Placed};
 pub(crate) use push::{Kind, Listener, Message};
-pub(crate) use scripts::{Acquired, Revalidated};
+pub(crate) use scripts::{Acquired, Landed, Revalidated};
+pub(crate) use tags::{Invalidated, TagSpace};
 pub(crate) use tier::{Read, Settings, Tier};

@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::holding::Hold;
+use crate::tags::Tag;
+
 /// More keys than this become one invalidation of the whole namespace.
 const MAX_KEYS: usize = 100_000;
 
@@ -30,6 +33,11 @@ pub(super) struct Pending {
 #[derive(Default)]
 struct Inner {
     keys: HashMap<Vec<u8>, Entry>,
+    /// The holds that are to be given back with the invalidation. Where a key has several, the older ones end by
+    /// themselves.
+    holds: HashMap<Vec<u8>, Hold>,
+    /// Tags, and their positions.
+    tags: HashMap<Tag, u64>,
     /// The position of the invalidation of the whole namespace, if that is pending.
     clear: Option<u64>,
     position: u64,
@@ -52,6 +60,7 @@ impl Pending {
         let position = inner.position;
         if inner.keys.len() >= MAX_KEYS && !inner.keys.contains_key(&key) {
             inner.keys = HashMap::new();
+            inner.holds = HashMap::new();
             inner.clear = Some(position);
         } else {
             inner.keys.entry(key).or_insert(Entry { position, covers: 0 }).position = position;
@@ -59,11 +68,61 @@ impl Pending {
         self.note(inner);
     }
 
+    /// Queues the invalidation of a key, with which a hold ends.
+    pub fn add_held(&self, key: Vec<u8>, hold: Hold) {
+        self.lock().holds.insert(key.clone(), hold);
+        self.add(key);
+    }
+
+    /// The hold that ends with the invalidation of `key`.
+    pub fn hold_of(&self, key: &[u8]) -> Option<Hold> {
+        self.lock().holds.get(key).cloned()
+    }
+
     /// Queues the invalidation of the whole namespace.
     pub fn add_clear(&self) {
         let mut inner = self.lock();
         inner.position += 1;
         inner.clear = Some(inner.position);
+        self.note(inner);
+    }
+
+    /// Queues the invalidation of a tag.
+    pub fn add_tag(&self, tag: Tag) {
+        let mut inner = self.lock();
+        inner.position += 1;
+        let position = inner.position;
+        if inner.tags.len() >= MAX_KEYS && !inner.tags.contains_key(&tag) {
+            inner.tags = HashMap::new();
+            inner.clear = Some(position);
+        } else {
+            inner.tags.insert(tag, position);
+        }
+        self.note(inner);
+    }
+
+    /// Whether entries with this tag are not to be believed.
+    pub fn contains_tag(&self, tag: &[u8]) -> bool {
+        !self.is_empty() && self.lock().tags.contains_key(tag)
+    }
+
+    /// Some tags to invalidate, and their positions.
+    pub fn due_tags(&self) -> Vec<(Tag, u64)> {
+        const STEP: usize = 1_000;
+        self.lock().tags.iter().take(STEP).map(|(tag, position)| (tag.clone(), *position)).collect()
+    }
+
+    /// Tags have been invalidated by commands sent when these were their positions, or later.
+    pub fn landed_tags(&self, landed: impl IntoIterator<Item = (Tag, u64)>) {
+        if self.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        for (tag, position) in landed {
+            if inner.tags.get(&tag).is_some_and(|queued| *queued <= position) {
+                inner.tags.remove(&tag);
+            }
+        }
         self.note(inner);
     }
 
@@ -116,7 +175,10 @@ impl Pending {
         if inner.clear.is_some_and(|queued| queued <= position) {
             inner.clear = None;
         }
-        inner.keys.retain(|_, entry| entry.position > position);
+        let Inner { keys, holds, .. } = &mut *inner;
+        keys.retain(|_, entry| entry.position > position);
+        holds.retain(|key, _| keys.contains_key(key));
+        inner.tags.retain(|_, queued| *queued > position);
         self.note(inner);
     }
 
@@ -161,7 +223,8 @@ impl Pending {
 
     /// Ends a change.
     fn note(&self, inner: MutexGuard<'_, Inner>) {
-        self.count.store(inner.keys.len() + usize::from(inner.clear.is_some()), Ordering::Release);
+        self.count
+            .store(inner.keys.len() + inner.tags.len() + usize::from(inner.clear.is_some()), Ordering::Release);
         drop(inner);
         self.changed.notify_waiters();
     }
@@ -171,6 +234,7 @@ impl Inner {
     fn remove(&mut self, key: &[u8], position: u64) {
         if self.keys.get(key).is_some_and(|entry| entry.position <= position) {
             self.keys.remove(key);
+            self.holds.remove(key);
         }
     }
 }
@@ -305,6 +369,18 @@ mod tests {
         pending.add_clear();
         pending.landed_clear(clear);
         assert!(pending.due_clear().is_some() && pending.due(10).is_empty());
+    }
+
+    #[test]
+    fn a_tag_stays_until_it_landed_after_it_was_queued() {
+        let (pending, tag) = (Pending::default(), Tag::from(&b"users"[..]));
+        pending.add_tag(tag.clone());
+        let due = pending.due_tags();
+        pending.add_tag(tag.clone());
+        pending.landed_tags(due);
+        assert!(pending.contains_tag(b"users") && !pending.contains_tag(b"other") && !pending.contains(b"users"));
+        pending.landed_tags([(tag, pending.position())]);
+        assert!(pending.is_empty());
     }
 
     #[tokio::test]

@@ -16,12 +16,21 @@ pub(super) enum Script {
     Invalidate,
     Beat,
     Revalidate,
+    Intent,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    /// None: the versions of tags are read as they are, in the company of scripts.
+    Look,
 }
 
-use Script::{Acquire, Beat, Extend, Fill, Invalidate, Put, Release, Revalidate};
+use Script::{
+    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+};
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 8] = [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate];
+pub(super) const ALL: [Script; 12] =
+    [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent, Tags, InvalidateTags, Sweep];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -35,6 +44,11 @@ impl Script {
             Invalidate => include_str!("scripts/invalidate.lua"),
             Beat => include_str!("scripts/beat.lua"),
             Revalidate => include_str!("scripts/revalidate.lua"),
+            Intent => include_str!("scripts/intent.lua"),
+            Tags => include_str!("scripts/tags.lua"),
+            InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
+            Sweep => include_str!("scripts/sweep.lua"),
+            Look => "",
         }
     }
 }
@@ -73,6 +87,9 @@ pub(super) struct Call {
 impl Call {
     /// Adds it: by the name that the server knows it by, or with its whole text.
     pub fn encode(&self, names: Option<&Names>, to: &mut Outbound) {
+        if self.script == Look {
+            return self.look(to);
+        }
         to.begin(3 + self.keys.len() + self.arguments.len());
         match names {
             Some(Names(names)) => {
@@ -93,6 +110,8 @@ impl Call {
     /// command whose reply no script gives.
     pub fn encode_plainly(&self, to: &mut Outbound) {
         match self.script {
+            // What must not be stored here: then what stands there must go.
+            Put if self.arguments[0].is_empty() => to.command(&[b"UNLINK", &self.keys[0]]),
             Put => {
                 to.begin(5);
                 to.part(b"SET");
@@ -109,14 +128,32 @@ impl Call {
                 to.part(b"PX");
                 to.part(&self.arguments[2]);
             }
-            Invalidate => {
+            Invalidate | Intent => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
+            // Gone is not what any entry carries.
+            InvalidateTags => {
+                to.begin(self.keys.len());
+                to.part(b"UNLINK");
+                self.keys[1..].iter().for_each(|key| to.part(key));
+            }
+            Tags | Look => self.look(to),
+            Sweep => {
+                to.begin(1 + self.keys.len());
+                to.part(b"UNLINK");
+                self.keys.iter().for_each(|key| to.part(key));
+            }
             Revalidate => to.command(&[b"GET", &self.keys[0]]),
             Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
         }
+    }
+
+    fn look(&self, to: &mut Outbound) {
+        to.begin(1 + self.keys.len());
+        to.part(b"MGET");
+        self.keys.iter().for_each(|key| to.part(key));
     }
 }
 
@@ -181,6 +218,23 @@ pub(crate) enum Revalidated {
     Found(Option<Bytes>),
 }
 
+/// The versions in a reply to [`Script::Tags`] or [`Script::Look`] of so many tags; none where there is none.
+pub(super) fn versions(reply: Reply, count: usize) -> Result<Vec<Option<u64>>, Trouble> {
+    let parts = match reply {
+        Reply::List(parts) => parts,
+        other => return Err((&other).into()),
+    };
+    let versions: Vec<Option<u64>> = parts
+        .into_iter()
+        .map(|part| match part {
+            Reply::Value(bytes) => Ok(bytes.as_ref().try_into().ok().map(u64::from_le_bytes)),
+            Reply::Nothing | Reply::TooLarge => Ok(None),
+            other => Err(Trouble::from(&other)),
+        })
+        .collect::<Result<_, _>>()?;
+    if versions.len() == count { Ok(versions) } else { Err(Trouble::Unexpected) }
+}
+
 /// Whether the holder of a lease still had it.
 pub(super) fn was_held(reply: &Reply) -> Result<bool, Trouble> {
     match reply {
@@ -206,6 +260,20 @@ pub(super) fn sequence(reply: &Reply) -> Result<u64, Trouble> {
         Reply::Okay => Ok(0),
         other => Err(other.into()),
     }
+}
+
+/// What came of a write of a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Landed {
+    /// Its number in its sequence; 0 from a server without scripts.
+    pub sequence: u64,
+    /// A writer holds the key: nothing was stored.
+    pub held: bool,
+}
+
+/// What a reply to [`Script::Put`] says.
+pub(super) fn landed(reply: &Reply) -> Result<Landed, Trouble> {
+    Ok(Landed { sequence: sequence(reply)?, held: matches!(reply, Reply::Number(number) if *number < 0) })
 }
 
 /// Checks that every reply is the number of a write.
@@ -240,7 +308,7 @@ mod tests {
     #[test]
     fn names_are_all_there_or_none() {
         let name = |fill: u8| Reply::Value(Bytes::from(vec![fill; 40]));
-        let all: Vec<Reply> = (0..8).map(|n| name(b'a' + n)).collect();
+        let all: Vec<Reply> = (0..9).map(|n| name(b'a' + n)).collect();
         assert!(Names::of(&all).is_some());
         assert_eq!(Names::of(&all[1..]), None);
         assert_eq!(Names::of(&[vec![Reply::Okay], all[1..].to_vec()].concat()), None);

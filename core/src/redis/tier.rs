@@ -1,7 +1,7 @@
 //! The tier: who is let in, for how long, and what an outcome means for breaker and connection.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
 use super::push::{self, Listener, Partition, Subject};
 use super::recent::Recent;
+use super::tags::{TagSpace, version_of};
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
@@ -26,6 +27,7 @@ use crate::host::process;
 use crate::key::Names;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
+use crate::tags::{Look, Looked};
 use crate::wire::{Driven, Failure, Kick, Outbound, Replies};
 
 /// What a tier is told by the options.
@@ -43,13 +45,12 @@ pub(crate) struct Settings {
     pub sequence: Vec<u8>,
     /// Where they are told.
     pub channel: Vec<u8>,
-    /// The same of tags.
-    pub tag_sequence: Vec<u8>,
-    pub tag_channel: Vec<u8>,
     /// From one beat of the push connection to the next.
     pub beat: Duration,
     /// How many bytes stand before the key in the name of an entry.
     pub before_key: usize,
+    /// Where tags are.
+    pub tags: TagSpace,
 }
 
 /// What was read: an entry, or one for each key in their order. An entry that is too large comes as no bytes.
@@ -57,6 +58,18 @@ pub(crate) struct Read<V> {
     pub found: V,
     /// The server's time after the read or a little later, in ms since 1970.
     pub server_now: u64,
+    /// What versions of tags were seen in passing.
+    pub looked: Looked,
+    /// Whether the server has our scripts: what it holds has a version of the empty tag.
+    pub fenced: bool,
+}
+
+impl<V> Read<V> {
+    /// The same read, of which something else is told.
+    pub fn map<W>(self, tell: impl FnOnce(V) -> W) -> Read<W> {
+        let Read { found, server_now, looked, fenced } = self;
+        Read { found: tell(found), server_now, looked, fenced }
+    }
 }
 
 /// An entry to store: its key, its bytes, and how long the server keeps it.
@@ -68,13 +81,12 @@ pub(crate) struct Tier {
     entry_pattern: Vec<u8>,
     pub(super) sequence: Bytes,
     pub(super) channel: Bytes,
-    tag_sequence: Bytes,
-    tag_channel: Bytes,
     beat: Duration,
     address: Arc<Address>,
     meta_key: Vec<u8>,
     listening: Mutex<Option<AbortHandle>>,
     pub(super) before_key: usize,
+    pub(super) tags: Arc<TagSpace>,
     pub(super) link: Arc<Link>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) pending: Arc<Pending>,
@@ -83,15 +95,17 @@ pub(crate) struct Tier {
     closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
+    /// The clear whose old entries are being freed; 0 while none are.
+    swept: AtomicU64,
     me: Weak<Tier>,
 }
 
 impl Tier {
     /// A tier. Starts no thread and opens no socket: the first operation does.
     pub fn new(address: Address, settings: Settings) -> Arc<Tier> {
-        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, before_key, beat, .. } = settings;
-        let Settings { sequence, channel, tag_sequence, tag_channel, .. } = settings;
-        let address = Arc::new(address);
+        let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, before_key, .. } = settings;
+        let Settings { sequence, channel, tags, beat, .. } = settings;
+        let (address, tags) = (Arc::new(address), Arc::new(tags));
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
         let link = |me: &Weak<Tier>| LinkSettings {
@@ -99,19 +113,19 @@ impl Tier {
             meta_key: meta_key.clone(),
             max_entry,
             tier: me.clone(),
+            tags: tags.clone(),
         };
         Arc::new_cyclic(|me| Tier {
             l2_timeout,
             entry_pattern,
             sequence: sequence.into(),
             channel: channel.into(),
-            tag_sequence: tag_sequence.into(),
-            tag_channel: tag_channel.into(),
             beat,
             address: address.clone(),
             meta_key: meta_key.clone(),
             listening: Mutex::default(),
             before_key,
+            tags: tags.clone(),
             link: Arc::new(Link::new(link(me), breaker.clone(), pending.clone())),
             breaker,
             pending,
@@ -119,6 +133,7 @@ impl Tier {
             in_flight: InFlight::default(),
             closed: AtomicBool::new(false),
             landing: AtomicBool::new(false),
+            swept: AtomicU64::new(0),
             me: me.clone(),
         })
     }
@@ -135,7 +150,7 @@ impl Tier {
             meta_key: self.meta_key.clone(),
             partitions: vec![
                 partition(&self.sequence, &self.channel, true),
-                partition(&self.tag_sequence, &self.tag_channel, false),
+                partition(&self.tags.sequence, &self.tags.channel, false),
             ],
             interval: self.beat,
         };
@@ -174,12 +189,15 @@ impl Tier {
         let prepare = |tier: &Tier, turn: &Turn<'_>, key: &Vec<u8>| {
             // A deletion that lands while the value is on its way leaves the queue before the value is here.
             let pending = tier.pending.contains(key);
-            let connection = turn.connection.clone();
+            let (connection, passing) = (turn.connection.clone(), Passing::of(tier));
             move |key: &Vec<u8>, to: &mut Outbound| {
                 commands::get(key, to);
+                passing.encode(to);
                 move |replies: Replies| {
+                    let (replies, looked) = passing.take(replies)?;
                     let found = commands::value(replies)?.filter(|_| !pending);
-                    Ok(Read { found, server_now: connection.time.late() })
+                    let fenced = connection.scripts.is_some();
+                    Ok(Read { found, server_now: connection.time.late(), looked, fenced })
                 }
             }
         };
@@ -201,47 +219,79 @@ impl Tier {
                 true => Vec::new(),
                 false => (0..names.len()).filter(|index| tier.pending.contains(names.name(*index))).collect(),
             };
-            let (connection, count) = (turn.connection.clone(), names.len());
+            let (connection, count, passing) = (turn.connection.clone(), names.len(), Passing::of(tier));
             move |names: &Names, to: &mut Outbound| {
                 commands::get_many(names, to);
+                passing.encode(to);
                 move |replies: Replies| {
+                    let (replies, looked) = passing.take(replies)?;
                     let mut found = commands::values(replies, count)?;
                     pending.into_iter().for_each(|index| found[index] = None);
-                    Ok(Read { found, server_now: connection.time.late() })
+                    let fenced = connection.scripts.is_some();
+                    Ok(Read { found, server_now: connection.time.late(), looked, fenced })
                 }
             }
         };
         self.begin("get_many", slot, names, prepare, done)
     }
 
-    /// Deletes every entry of the namespace. Entries stored meanwhile may be deleted as well.
+    /// Deletes every entry of the namespace, where the server has no scripts. Entries stored meanwhile may be deleted as
+    /// well.
     ///
     /// # Errors
     /// As [`Tier::get`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
-    pub async fn clear(self: &Arc<Self>) -> Result<(), Error> {
+    pub async fn delete_all(self: &Arc<Self>) -> Result<(), Error> {
         let operation = Slot::take(self, 0).and_then(Operation::begin);
         let operation = operation.map_err(|trouble| trouble.into_error("clear"))?;
         let deadline = Instant::now() + self.l2_timeout;
         let work = async {
             let connection = self.link.up(operation.deadline).await?;
-            let outcome = self.sweep(&connection, self.l2_timeout, || Instant::now() < deadline).await;
+            let position = self.pending.position();
+            let outcome = self.sweep(&connection, self.l2_timeout, None, || Instant::now() < deadline).await;
             self.judge(&connection, &outcome);
-            outcome
+            outcome.map(|()| self.pending.landed_clear(position))
         };
         let outcome = timeout_at(deadline, work).await.unwrap_or(Err(Trouble::Timeout));
         operation.end(&outcome);
         outcome.map_err(|trouble| trouble.into_error("clear"))
     }
 
-    /// Deletes every entry over `connection`, as long as `go_on` says so between two steps. Each reply has
-    /// `patience` to come.
+    /// Frees the memory of entries that the clear with this number has ended. What is left when something fails ends by
+    /// itself, at its expiry.
+    pub fn sweep_behind(self: &Arc<Self>, sequence: u64) {
+        /// The time for one reply. Nobody waits for it.
+        const PATIENCE: Duration = Duration::from_secs(5);
+        if self.swept.fetch_max(sequence, Ordering::AcqRel) != 0 {
+            // Who is at it begins again.
+            return;
+        }
+        let this = self.clone();
+        process().runtime().spawn(async move {
+            loop {
+                let sequence = this.swept.load(Ordering::Acquire);
+                if let Ok(connection) = this.link.up(this.budget()).await {
+                    let version = Some(version_of(sequence));
+                    let go_on =
+                        || !this.closed.load(Ordering::Acquire) && this.swept.load(Ordering::Acquire) == sequence;
+                    // Nothing depends on it.
+                    let _ = this.sweep(&connection, PATIENCE, version, go_on).await;
+                }
+                if this.swept.compare_exchange(sequence, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Deletes every entry over `connection`, or those alone that are older than `version` of the empty tag, as long as
+    /// `go_on` says so between two steps. Each reply has `patience` to come.
     pub(super) async fn sweep(
         &self,
         connection: &Connection,
         patience: Duration,
+        version: Option<u64>,
         go_on: impl Fn() -> bool,
     ) -> Result<(), Trouble> {
-        let position = self.pending.position();
         // No server can make us delete what is not ours.
         let prefix = self.entry_pattern.strip_suffix(b"*").unwrap_or(&self.entry_pattern);
         let mut cursor = b"0".to_vec();
@@ -250,11 +300,13 @@ impl Tier {
             let (next, mut found) = commands::scanned(soon(patience, scan).await?)?;
             found.retain(|key| key.starts_with(prefix));
             if !found.is_empty() {
-                let unlink = connection.exchange(|to| commands::unlink(&found, to));
+                let unlink = connection.exchange(|to| match version {
+                    Some(version) => TagSpace::sweep(&found, version).encode(connection.scripts.as_ref(), to),
+                    None => commands::unlink(&found, to),
+                });
                 commands::all_deleted(&soon(patience, unlink).await?)?;
             }
             if next == b"0" {
-                self.pending.landed_clear(position);
                 return Ok(());
             }
             if !go_on() {
@@ -290,7 +342,7 @@ impl Tier {
         self.me.clone()
     }
 
-    fn land_behind(&self) {
+    pub(super) fn land_behind(&self) {
         if !self.closed.load(Ordering::Acquire) {
             landing::start(self, &self.me);
         }
@@ -432,6 +484,34 @@ impl Tier {
         };
         if over {
             self.link.give_up(connection);
+        }
+    }
+}
+
+/// A look at the version of the empty tag, in the company of a read, when it is time for one.
+struct Passing {
+    tags: Arc<TagSpace>,
+    look: Option<Look>,
+}
+
+impl Passing {
+    fn of(tier: &Tier) -> Passing {
+        Passing { tags: tier.tags.clone(), look: tier.tags.known.look_at_clear() }
+    }
+
+    fn encode(&self, to: &mut Outbound) {
+        if self.look.is_some() {
+            self.tags.look(&[]).encode(None, to);
+        }
+    }
+
+    /// The replies to the read, and what was seen.
+    fn take(&self, replies: Replies) -> Result<(Replies, Looked), Trouble> {
+        let (replies, seen) = commands::without_last(replies, self.look.is_some())?;
+        match (self.look, seen) {
+            // A user who may not is told by what cannot be judged then.
+            (Some(look), Some(seen)) => Ok((replies, self.tags.seen(look, &[], seen).unwrap_or_default())),
+            _ => Ok((replies, Looked::default())),
         }
     }
 }

@@ -165,7 +165,7 @@ impl World {
         let (clock, _) = Clock::manual();
         let timeouts = Timeouts { soft: None, hard: 1000 };
         Arc::new(World {
-            table: Table::new(permits, clock, timeouts),
+            table: Table::new(permits, clock, timeouts, Arc::default()),
             queue: Queue::new(),
             memory: Mutex::new(None),
             loads: AtomicUsize::new(0),
@@ -295,7 +295,7 @@ fn stale_set(void: bool) {
 fn model_a_lease_ends_once() {
     check(|| {
         let (clock, manual) = Clock::manual();
-        let table: Arc<Table<u32>> = Table::new(1, clock, Timeouts { soft: None, hard: 10 });
+        let table: Arc<Table<u32>> = Table::new(1, clock, Timeouts { soft: None, hard: 10 }, Arc::default());
         let queue = Queue::new();
         let reply = QueueReply { queue: &queue, token: 1 };
         let sink = reply.sink("get_or_fetch", None).expect("open");

@@ -193,7 +193,7 @@ fn a_fetch_past_its_hard_timeout_frees_its_key_and_late_answers_are_refused() {
 fn a_stale_value_is_served_when_the_fetch_fails_or_is_slow() {
     let options = r#"{"jitter": 0, "stale_for": 60, "fetch_soft_timeout": 0.03, "refresh_ahead": false}"#;
     let (cache, queue, o) = (open(options), Queue::new(), FetchOptions::default());
-    let put = PutOptions { ttl: Ttl::from_millis(1).expect("valid"), codec: None };
+    let put = PutOptions { ttl: Ttl::from_millis(1).expect("valid"), ..PutOptions::default() };
     ready(cache.set(b"k", json("\"old\""), &put, &queue, 9));
     let lease = loop {
         match ready(cache.begin(b"k", &o, &queue, 1)) {
@@ -253,7 +253,7 @@ fn a_wrong_argument_names_itself_before_anything_runs() {
         let error = Ttl::from_seconds(seconds).expect_err("out of range");
         assert!(error.message().starts_with("ttl must be"), "{error}");
     }
-    let put = PutOptions { ttl: Ttl::Of(Duration::ZERO), codec: None };
+    let put = PutOptions { ttl: Ttl::Of(Duration::ZERO), ..PutOptions::default() };
     let o = FetchOptions { put, ..FetchOptions::default() };
     assert_eq!(cache.begin(b"k", &o, &queue, 1).expect_err("ttl").kind(), ErrorKind::InvalidOption);
     assert_eq!(cache.get(b"", &queue, 1).expect_err("key").kind(), ErrorKind::InvalidKey);

@@ -1,6 +1,6 @@
 -- Stores a value that was written, not loaded: it voids the lease of whoever loads the key, and tells all.
 -- KEYS: entry, sequence. ARGV: the new entry, its life in ms, channel, key.
--- Answers the number of the write in its sequence.
+-- Answers the number of the write in its sequence; below zero where a writer holds the key, so that nothing was stored.
 local time = redis.call('TIME')
 if redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('SET', KEYS[2], string.format('%.0f', time[1] * 1000000 + time[2]))
@@ -17,4 +17,4 @@ if not held then
 end
 -- Who may not tell it is found out by the gap in the sequence.
 redis.pcall('PUBLISH', ARGV[3], struct.pack('<I8', sequence) .. 'i' .. struct.pack('<I2', #ARGV[4]) .. ARGV[4])
-return sequence
+return held and -sequence or sequence

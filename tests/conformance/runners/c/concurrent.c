@@ -103,7 +103,7 @@ static void lead(caller *me, uint64_t lease) {
   }
   source_run(&c->source, inside, &got);
   if (got.status == SJ_OK) {
-    sj_put_opts opts = SJ_PUT_OPTS_INIT;
+    sj_put_opts opts = c->source.brings;
     opts.codec = got.value.codec;
     me->status = sj_fulfil(cache, lease, got.value.bytes, &opts, NULL, NULL);
     // Kept as the others keep theirs: for the comparison, until the caller is freed.

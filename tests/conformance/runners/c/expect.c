@@ -105,6 +105,11 @@ bool keys_build(scope *s, const json *described, bool once, key_list *built) {
   return true;
 }
 
+bool tags_build(scope *s, const json *described, key_list *built) {
+  memset(built, 0, sizeof *built);
+  return described == NULL || keys_build(s, described, false, built);
+}
+
 void entries_put(entry_list *list, entry one) {
   for (size_t i = 0; i < list->count; i++) {
     if (slice_same(list->entries[i].key, one.key)) {

@@ -31,6 +31,9 @@ typedef struct key_list {
 // `once`: no key twice.
 bool keys_build(scope *s, const json *described, bool once, key_list *built);
 
+// Tags, none of NULL.
+bool tags_build(scope *s, const json *described, key_list *built);
+
 // The pairs of a list.
 typedef struct entry {
   sj_slice key;

@@ -34,6 +34,8 @@ typedef struct many {
   scope *s;
   const json *spec;
   entry_list values;
+  // What the fetch says of their storing.
+  sj_put_opts brings;
   // What each run was asked for.
   key_list *asked;
   size_t runs;
@@ -66,7 +68,9 @@ static int32_t fetch_many(void *user, sj_fetch *fetch, const sj_slice *missing, 
       const entry *one = &m->values.entries[j];
       int32_t status = SJ_OK;
       if (slice_same(one->key, missing[i])) {
-        status = sj_fetch_value_at(fetch, i, one->value.bytes, one->value.codec);
+        sj_put_opts brings = m->brings;
+        brings.codec = one->value.codec;
+        status = sj_fetch_value_as(fetch, i, one->value.bytes, &brings);
       }
       if (status != SJ_OK) {
         return status;
@@ -150,20 +154,25 @@ static bool expect_items(scope *s, const key_list *keys, const sj_buf *packed) {
 }
 
 bool op_get_or_fetch_many(scope *s) {
-  static const char *const fields[] = {"values", "error", "not_found", "during", NULL};
+  static const char *const fields[] = {"values", "error", "not_found", "during", "tags", "ttl", NULL};
   many m = {.s = s, .spec = json_field(s->step, "fetch")};
   key_list keys;
   sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;
   opts.store_as = step_store_as(s);
   opts.held = s->held.leases;
   opts.held_len = s->held.count;
+  key_list tags;
   if (m.spec == NULL) {
     return fail(s->f, "there is no fetch");
   }
   if (!expect_known_fields(m.spec, fields, s->f) || !entries_build(s, json_field(m.spec, "values"), &m.values) ||
-      !keys_build(s, json_field(s->step, "keys"), true, &keys) || !step_ttl(s, &opts.ttl_ms)) {
+      !keys_build(s, json_field(s->step, "keys"), true, &keys) || !step_ttl(s, &opts.ttl_ms) ||
+      !tags_build(s, json_field(s->step, "tags"), &tags) || !source_brings(s, m.spec, &m.brings)) {
     return false;
   }
+  opts.tags = tags.flat;
+  opts.tag_ends = tags.ends;
+  opts.tags_len = tags.count;
   // One run at first, and one for each key that another caller left.
   m.asked = arena_alloc(s->memory, (keys.count + 1) * sizeof(key_list));
   sj_buf packed = {0};

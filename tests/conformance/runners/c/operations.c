@@ -6,9 +6,11 @@
 
 #include "expect.h"
 #include "fetch.h"
+#include "update.h"
 
-bool step_ttl(scope *s, int64_t *ttl_ms) {
-  const json *ttl = json_field(s->step, "ttl");
+bool step_ttl(scope *s, int64_t *ttl_ms) { return build_ttl(s, json_field(s->step, "ttl"), ttl_ms); }
+
+bool build_ttl(scope *s, const json *ttl, int64_t *ttl_ms) {
   *ttl_ms = SJ_TTL_DEFAULT;
   if (ttl == NULL) {
     return true;
@@ -56,7 +58,14 @@ static bool put_options(scope *s, sj_put_opts *o) {
   sj_put_opts fresh = SJ_PUT_OPTS_INIT;
   *o = fresh;
   o->store_as = step_store_as(s);
-  return step_ttl(s, &o->ttl_ms);
+  key_list tags;
+  if (!tags_build(s, json_field(s->step, "tags"), &tags) || !step_ttl(s, &o->ttl_ms)) {
+    return false;
+  }
+  o->tags = tags.flat;
+  o->tag_ends = tags.ends;
+  o->tags_len = tags.count;
+  return true;
 }
 
 static bool step_key(scope *s, sj_slice *key) { return value_key(s->memory, json_field(s->step, "key"), key, s->f); }
@@ -119,6 +128,17 @@ static bool op_delete(scope *s) {
   sj_receipt receipt = {0};
   sj_error *error = NULL;
   int32_t status = sj_delete(s->cache, key, &receipt, &error);
+  return expect_receipt(s, status, &receipt, error);
+}
+
+static bool op_invalidate_tags(scope *s) {
+  key_list tags;
+  if (!tags_build(s, json_field(s->step, "tags"), &tags)) {
+    return false;
+  }
+  sj_receipt receipt = {0};
+  sj_error *error = NULL;
+  int32_t status = sj_invalidate_tags(s->cache, tags.flat, tags.ends, tags.count, &receipt, &error);
   return expect_receipt(s, status, &receipt, error);
 }
 
@@ -283,19 +303,22 @@ static bool op_eventually(scope *s) {
 #define FIELDS(name, ...) static const char *const name[] = {__VA_ARGS__, NULL}
 FIELDS(open_fields, "options", "expect_error", "expect_names");
 FIELDS(get_fields, "key", "expect", "expect_miss", "expect_error", "expect_names");
-FIELDS(set_fields, "key", "value", "ttl", "codec", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(set_fields, "key", "value", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(delete_fields, "key", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(invalidate_tags_fields, "tags", "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(whole_fields, "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(get_many_fields, "keys", "expect", "expect_error", "expect_names");
-FIELDS(set_many_fields, "entries", "ttl", "codec", "expect_error", "expect_names", "expect_pending", "remember");
+FIELDS(set_many_fields, "entries", "ttl", "codec", "tags", "expect_error", "expect_names", "expect_pending", "remember");
 FIELDS(delete_many_fields, "keys", "expect_error", "expect_names", "expect_pending", "remember");
-FIELDS(fetch_fields, "key", "ttl", "codec", "fetch", "expect", "expect_error", "expect_names", "expect_fetches");
-FIELDS(fetch_many_fields, "keys", "ttl", "codec", "fetch", "expect", "expect_missing", "expect_failed", "expect_error",
+FIELDS(fetch_fields, "key", "ttl", "codec", "tags", "fetch", "expect", "expect_error", "expect_names", "expect_fetches");
+FIELDS(fetch_many_fields, "keys", "ttl", "codec", "tags", "fetch", "expect", "expect_missing", "expect_failed", "expect_error",
        "expect_names");
-FIELDS(concurrent_fields, "key", "count", "leader", "ttl", "codec", "fetch", "expect", "expect_error", "expect_names",
+FIELDS(concurrent_fields, "key", "count", "leader", "ttl", "codec", "tags", "fetch", "expect", "expect_error", "expect_names",
        "expect_fetches");
 FIELDS(observe_fields, "token", "token_of", "keys", "expect_error", "expect_names");
 FIELDS(stats_fields, "expect");
+FIELDS(update_fields, "keys", "options", "fetch", "expect_error", "expect_names", "expect_pending", "expect_fetches");
+FIELDS(explain_fields, "key", "expect", "expect_error", "expect_names");
 FIELDS(eventually_fields, "step", "within");
 
 static const operation operations[] = {
@@ -303,6 +326,7 @@ static const operation operations[] = {
     {"get", op_get, true, get_fields},
     {"set", op_set, true, set_fields},
     {"delete", op_delete, true, delete_fields},
+    {"invalidate_tags", op_invalidate_tags, true, invalidate_tags_fields},
     {"clear", op_clear, true, whole_fields},
     {"close", op_close, true, whole_fields},
     {"get_many", op_get_many, true, get_many_fields},
@@ -313,6 +337,8 @@ static const operation operations[] = {
     {"concurrent", op_concurrent, true, concurrent_fields},
     {"observe", op_observe, true, observe_fields},
     {"stats", op_stats, true, stats_fields},
+    {"update", op_update, true, update_fields},
+    {"explain", op_explain, true, explain_fields},
     {"eventually", op_eventually, false, eventually_fields},
 };
 

@@ -18,6 +18,7 @@ const operation *operation_named(const json *name);
 // The ttl of a step in milliseconds, as a program in C would write it: for what no int64_t can say, NaN is 0 and the
 // infinities the largest and the smallest there are.
 bool step_ttl(scope *s, int64_t *ttl_ms);
+bool build_ttl(scope *s, const json *ttl, int64_t *ttl_ms);
 
 // The codec of a step as `store_as`: "raw" is SJ_RAW, and what is unknown a number that is unknown too.
 uint32_t step_store_as(scope *s);

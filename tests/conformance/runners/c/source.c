@@ -5,8 +5,21 @@
 
 #include "operations.h"
 
+bool source_brings(scope *s, const json *spec, sj_put_opts *brings) {
+  const sj_put_opts fresh = SJ_PUT_OPTS_INIT;
+  *brings = fresh;
+  key_list tags;
+  if (!tags_build(s, json_field(spec, "tags"), &tags) || !build_ttl(s, json_field(spec, "ttl"), &brings->ttl_ms)) {
+    return false;
+  }
+  brings->tags = tags.flat;
+  brings->tag_ends = tags.ends;
+  brings->tags_len = tags.count;
+  return true;
+}
+
 bool source_open(source *o, scope *s) {
-  static const char *const fields[] = {"value", "error", "not_found", "during", "recursive", NULL};
+  static const char *const fields[] = {"value", "error", "not_found", "during", "recursive", "tags", "ttl", NULL};
   const sj_fetch_opts fresh = SJ_FETCH_OPTS_INIT;
   memset(o, 0, sizeof *o);
   pthread_mutex_init(&o->mutex, NULL);
@@ -31,6 +44,13 @@ bool source_open(source *o, scope *s) {
     return fail(s->f, "the error of the fetch is no text");
   }
   o->recursive = recursive != NULL;
+  key_list tags;
+  if (!tags_build(s, json_field(s->step, "tags"), &tags) || !source_brings(s, o->spec, &o->brings)) {
+    return false;
+  }
+  o->opts.tags = tags.flat;
+  o->opts.tag_ends = tags.ends;
+  o->opts.tags_len = tags.count;
   return step_ttl(s, &o->opts.ttl_ms) &&
          (described == NULL || value_build(s->memory, described, &o->value, s->f)) &&
          (recursive == NULL || value_key(s->memory, recursive, &o->recursive_key, s->f));
@@ -98,9 +118,11 @@ held fetch_held(const sj_fetch *fetch) {
   return inside;
 }
 
-int32_t fetched_give(const fetched *got, sj_fetch *fetch) {
+int32_t fetched_give(const source *o, const fetched *got, sj_fetch *fetch) {
   if (got->status == SJ_OK) {
-    return sj_fetch_value(fetch, got->value.bytes, got->value.codec);
+    sj_put_opts brings = o->brings;
+    brings.codec = got->value.codec;
+    return sj_fetch_value_as(fetch, 0, got->value.bytes, &brings);
   }
   sj_fetch_message(fetch, sj_text(got->message));
   return got->status;
@@ -109,7 +131,7 @@ int32_t fetched_give(const fetched *got, sj_fetch *fetch) {
 int32_t source_fetch(void *user, sj_fetch *fetch) {
   fetched got;
   source_run(user, fetch_held(fetch), &got);
-  int32_t status = fetched_give(&got, fetch);
+  int32_t status = fetched_give(user, &got, fetch);
   sj_buf_free(&got.owned);
   return status;
 }

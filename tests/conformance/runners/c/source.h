@@ -13,6 +13,8 @@ typedef struct source {
   const json *spec;
   // Of the calls: the ttl and the codec of the step, inside the leases of the step.
   sj_fetch_opts opts;
+  // What the fetch says of the storing of its value.
+  sj_put_opts brings;
   value value;
   bool recursive;
   sj_slice recursive_key;
@@ -21,6 +23,9 @@ typedef struct source {
   bool broken;
   failure why;
 } source;
+
+// What a fetch says of the storing of its values: a ttl, and tags.
+bool source_brings(scope *s, const json *spec, sj_put_opts *brings);
 
 // False with the reason when the step describes no fetch.
 bool source_open(source *o, scope *s);
@@ -42,7 +47,7 @@ void source_run(source *o, held inside, fetched *got);
 int32_t source_fetch(void *user, sj_fetch *fetch);
 
 // Hands what a run brought to the library.
-int32_t fetched_give(const fetched *got, sj_fetch *fetch);
+int32_t fetched_give(const source *o, const fetched *got, sj_fetch *fetch);
 
 held fetch_held(const sj_fetch *fetch);
 

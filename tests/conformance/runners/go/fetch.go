@@ -53,9 +53,22 @@ func (r *runner) fetch(cache *scrubjay.CacheService, s step, runs *atomic.Int64,
 		if spec.Recursive != nil {
 			return scrubjay.GetOrFetch(ctx, cache, recursive, ttlOf(s), fetch, optionsOf(s)...)
 		}
+		scrubjay.StoreAs(ctx, spec.options()...)
 		return value, failure
 	}
 	return fetch, nil
+}
+
+// options is what the fetch says of the storing of its value.
+func (f *fetchSpec) options() []scrubjay.SetOption {
+	var opts []scrubjay.SetOption
+	if f.TTL != nil {
+		opts = append(opts, scrubjay.WithTTL(ttlOf(step{TTL: f.TTL})))
+	}
+	if f.Tags != nil {
+		opts = append(opts, scrubjay.WithTags(f.Tags...))
+	}
+	return opts
 }
 
 func (r *runner) getOrFetch(ctx context.Context, cache *scrubjay.CacheService, s step) error {

@@ -56,6 +56,11 @@ func (r *runner) clear(ctx context.Context, cache *scrubjay.CacheService, s step
 	return r.expectReceipt(s, receipt, err)
 }
 
+func (r *runner) invalidateTags(ctx context.Context, cache *scrubjay.CacheService, s step) error {
+	receipt, err := cache.InvalidateTags(ctx, s.Tags...)
+	return r.expectReceipt(s, receipt, err)
+}
+
 func (r *runner) expectReceipt(s step, receipt scrubjay.Receipt, err error) error {
 	if err := expectError(s, err); err != nil {
 		return err
@@ -186,6 +191,9 @@ func (r *runner) getOrFetchMany(ctx context.Context, cache *scrubjay.CacheServic
 			return nil, &originError{*s.Fetch.Error}
 		case s.Fetch.NotFound:
 			return nil, scrubjay.ErrNotFound
+		}
+		for _, key := range missing {
+			scrubjay.StoreKeyAs(ctx, key, s.Fetch.options()...)
 		}
 		return values, r.steps(ctx, s.Fetch.During)
 	}, optionsOf(s)...)

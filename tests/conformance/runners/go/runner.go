@@ -35,6 +35,7 @@ func init() {
 		"set":               (*runner).set,
 		"delete":            (*runner).delete,
 		"clear":             (*runner).clear,
+		"invalidate_tags":   (*runner).invalidateTags,
 		"get_many":          (*runner).getMany,
 		"set_many":          (*runner).setMany,
 		"delete_many":       (*runner).deleteMany,
@@ -42,6 +43,8 @@ func init() {
 		"get_or_fetch_many": (*runner).getOrFetchMany,
 		"concurrent":        (*runner).concurrent,
 		"stats":             (*runner).stats,
+		"update":            (*runner).update,
+		"explain":           (*runner).explain,
 		"close":             (*runner).close,
 		"observe":           (*runner).observe,
 	}
@@ -216,8 +219,12 @@ func ttlOf(s step) time.Duration {
 }
 
 func optionsOf(s step) []scrubjay.SetOption {
-	if s.Codec == "" {
-		return nil
+	var opts []scrubjay.SetOption
+	if s.Codec != "" {
+		opts = append(opts, scrubjay.WithCodec(scrubjay.Codec(s.Codec)))
 	}
-	return []scrubjay.SetOption{scrubjay.WithCodec(scrubjay.Codec(s.Codec))}
+	if s.Tags != nil {
+		opts = append(opts, scrubjay.WithTags(s.Tags...))
+	}
+	return opts
 }

@@ -37,6 +37,7 @@ type step struct {
 	Entries [][2]json.RawMessage       `json:"entries"`
 	TTL     json.RawMessage            `json:"ttl"`
 	Codec   string                     `json:"codec"`
+	Tags    []string                   `json:"tags"`
 	Fetch   *fetchSpec                 `json:"fetch"`
 	Count   int                        `json:"count"`
 	Leader  string                     `json:"leader"`
@@ -65,6 +66,8 @@ type fetchSpec struct {
 	NotFound  bool                 `json:"not_found"`
 	During    []step               `json:"during"`
 	Recursive json.RawMessage      `json:"recursive"`
+	Tags      []string             `json:"tags"`
+	TTL       json.RawMessage      `json:"ttl"`
 }
 
 type backend struct{ name, url string }

@@ -1,4 +1,4 @@
-import { NotFound } from './scrubjay.mjs'
+import { NotFound, fetched } from './scrubjay.mjs'
 import { OriginError, checkFields, expectError, expectValue, outcome, poll } from './runner.mjs'
 import { build, show } from './values.mjs'
 
@@ -12,7 +12,7 @@ const LEADER_PATIENCE = 20_000
 function describe(runner, cache, step) {
   const spec = step.fetch
   if (spec === undefined) throw new Error('there is no fetch')
-  checkFields(spec, ['value', 'error', 'not_found', 'during', 'recursive'], 'a fetch')
+  checkFields(spec, ['value', 'error', 'not_found', 'during', 'recursive', 'tags', 'ttl'], 'a fetch')
   if (spec.value === undefined && spec.error === undefined && !spec.not_found && spec.recursive === undefined) {
     throw new Error('the fetch has no result')
   }
@@ -31,15 +31,20 @@ function describe(runner, cache, step) {
       }
       if (spec.recursive !== undefined) return cache.getOrFetch(build(spec.recursive), ...fetchOptions(step, described.fetch))
       if (failure !== undefined) throw failure
-      return value
+      return spec.tags === undefined && spec.ttl === undefined ? value : fetched(value, bringing(spec))
     },
   }
   return described
 }
 
+/** What a fetch says of the storing of its value. */
+export function bringing(spec) {
+  return { ttl: spec.ttl === undefined ? undefined : build(spec.ttl), tags: spec.tags }
+}
+
 function fetchOptions(step, fetch, options = {}) {
   const ttl = step.ttl === undefined ? undefined : build(step.ttl)
-  return [ttl, fetch, { codec: step.codec, ...options }]
+  return [ttl, fetch, { codec: step.codec, tags: step.tags, ...options }]
 }
 
 function expectFetches(step, described) {
@@ -58,6 +63,20 @@ export async function getOrFetch(runner, cache, step) {
     expectFetches(step, described)
   }
   if (result.failed === undefined) expectValue(step, result.value)
+}
+
+export async function update(runner, cache, step) {
+  const described = describe(runner, cache, step)
+  const { intent_ttl: intentTtl, ...options } = step.options ?? {}
+  let result
+  try {
+    result = await outcome(step, () => cache.update(step.keys.map(build), described.fetch, { intentTtl, ...options }))
+  } finally {
+    expectFetches(step, described)
+  }
+  if (result.failed !== undefined || step.expect_pending === undefined) return
+  const { pending } = result.value.receipt
+  if (pending !== step.expect_pending) throw new Error(`pending is ${pending}`)
 }
 
 /** Lets many callers ask for one key at once. The first fetch returns when all others wait for it. */

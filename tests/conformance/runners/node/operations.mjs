@@ -1,5 +1,5 @@
-import { NotFound, PartialError } from './scrubjay.mjs'
-import { concurrent, getOrFetch } from './fetch.mjs'
+import { NotFound, PartialError, fetched } from './scrubjay.mjs'
+import { bringing, concurrent, getOrFetch, update } from './fetch.mjs'
 import { OriginError, expectError, expectValue, outcome } from './runner.mjs'
 import { build, keyName, same, show } from './values.mjs'
 
@@ -36,9 +36,18 @@ async function getMany(_, cache, step) {
 }
 
 async function stats(_, cache, step) {
-  const actual = cache.stats()
+  expectFields(step, cache.stats())
+}
+
+async function explain(_, cache, step) {
+  const { value: seen, failed } = await outcome(step, () => cache.explain(build(step.key)))
+  if (failed !== undefined) return
+  expectFields(step, { ...seen, writers: seen.hold?.writers ?? 0, loading: seen.lease !== null })
+}
+
+function expectFields(step, actual) {
   for (const [field, value] of Object.entries(step.expect)) {
-    if (actual[field] !== value) throw new Error(`${field} is ${actual[field]}, expected ${value}`)
+    if (!same(actual[field], value)) throw new Error(`${field} is ${show(actual[field])}, expected ${show(value)}`)
   }
 }
 
@@ -50,11 +59,13 @@ async function getOrFetchMany(runner, cache, step) {
     if (step.fetch.error !== undefined) throw new OriginError(step.fetch.error)
     if (step.fetch.not_found) throw new NotFound()
     await runner.steps(step.fetch.during ?? [])
-    return new Map(build(step.fetch.values ?? []))
+    const values = build(step.fetch.values ?? [])
+    if (step.fetch.tags === undefined && step.fetch.ttl === undefined) return new Map(values)
+    return new Map(values.map(([key, value]) => [key, fetched(value, bringing(step.fetch))]))
   }
   let values
   try {
-    values = await cache.getOrFetchMany(step.keys.map(build), step.ttl && build(step.ttl), fetch, { codec: step.codec })
+    values = await cache.getOrFetchMany(step.keys.map(build), step.ttl && build(step.ttl), fetch, { codec: step.codec, tags: step.tags })
     if (step.expect_failed !== undefined) throw new Error('a partial failure was expected, nothing went wrong')
     if (step.expect_error !== undefined) throw new Error(`${step.expect_error} was expected, nothing went wrong`)
   } catch (error) {
@@ -89,7 +100,7 @@ function expectEntries(step, actual) {
   if (!equal) throw new Error(`expected ${show([...expected])}, got ${show([...found])}`)
 }
 
-const storing = (step) => ({ ttl: step.ttl === undefined ? undefined : build(step.ttl), codec: step.codec })
+const storing = (step) => ({ ttl: step.ttl === undefined ? undefined : build(step.ttl), codec: step.codec, tags: step.tags })
 
 /** What each operation does. */
 export const operations = {
@@ -97,6 +108,7 @@ export const operations = {
   set: write((cache, step) => cache.set(build(step.key), build(step.value), storing(step))),
   delete: write((cache, step) => cache.delete(build(step.key))),
   clear: write((cache) => cache.clear()),
+  invalidate_tags: write((cache, step) => cache.invalidateTags(step.tags)),
   close: write((cache) => cache.close()),
   get_many: getMany,
   set_many: write((cache, step) => cache.setMany(build(step.entries), storing(step))),
@@ -106,4 +118,6 @@ export const operations = {
   concurrent,
   observe,
   stats,
+  update,
+  explain,
 }

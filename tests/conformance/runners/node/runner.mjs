@@ -6,7 +6,7 @@ import { operations } from './operations.mjs'
 import { build, same, show } from './values.mjs'
 
 const FIELDS = [
-  'op', 'about', 'cache', 'options', 'key', 'keys', 'value', 'entries', 'ttl', 'codec', 'fetch', 'count', 'leader', 'step',
+  'op', 'about', 'cache', 'options', 'key', 'keys', 'value', 'entries', 'ttl', 'codec', 'tags', 'fetch', 'count', 'leader', 'step',
   'within', 'remember', 'token', 'token_of', 'expect', 'expect_miss', 'expect_error', 'expect_names', 'expect_pending', 'expect_fetches', 'expect_missing',
   'expect_failed',
 ]

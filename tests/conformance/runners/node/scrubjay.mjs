@@ -5,4 +5,4 @@ import path from 'node:path'
 
 const folder = process.env.SCRUBJAY_PACKAGE ?? path.resolve(import.meta.dirname, '../../../../bindings-node')
 
-export const { CacheService, NotFound, PartialError, ScrubjayError } = createRequire(import.meta.url)(path.resolve(folder))
+export const { CacheService, NotFound, PartialError, ScrubjayError, fetched } = createRequire(import.meta.url)(path.resolve(folder))

@@ -6,7 +6,7 @@ import functools
 import threading
 from typing import TYPE_CHECKING, Any
 
-from scrubjay import CacheService, NotFound
+from scrubjay import CacheService, Fetched, NotFound
 from values import Failed, build, build_entries
 from worlds import Panic
 
@@ -68,7 +68,12 @@ class Fetches:
             )
         if self._failure is not None:
             raise self._failure
-        return build(self._spec.get("value"))
+        return self._brought(build(self._spec.get("value")))
+
+    def _brought(self, value: Any) -> Any:
+        if "tags" in self._spec or "ttl" in self._spec:
+            return Fetched(value, ttl=build(self._spec.get("ttl")), tags=self._spec.get("tags"))
+        return value
 
     async def _load_many(self, missing: list[Any]) -> dict[Any, Any]:
         self.count()
@@ -76,7 +81,8 @@ class Fetches:
         await self._during()
         if self._failure is not None:
             raise self._failure
-        return build_entries(self._spec.get("values") or [])
+        found = build_entries(self._spec.get("values") or [])
+        return {key: self._brought(value) for key, value in found.items()}
 
     async def _during(self) -> None:
         try:

@@ -14,11 +14,11 @@ from values import Failed, build, build_entries, same, show
 from worlds import World
 
 _FIELDS = {
-    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "fetch", "count",
-    "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss", "expect_error",
-    "expect_names", "expect_pending", "expect_fetches", "expect_missing", "expect_failed",
+    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "tags", "fetch", "count",
+    "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss", "expect_error", "expect_names", "expect_pending",
+    "expect_fetches", "expect_missing", "expect_failed",
 }  # fmt: skip
-_FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive"}
+_FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive", "tags", "ttl"}
 
 _MISS = object()
 
@@ -53,7 +53,7 @@ class Step:
 
     def put(self) -> dict[str, Any]:
         """How a value is to be stored."""
-        return {"ttl": build(self.get("ttl")), "codec": self.get("codec")}
+        return {"ttl": build(self.get("ttl")), "codec": self.get("codec"), "tags": self.get("tags")}
 
 
 class Runner:
@@ -70,6 +70,7 @@ class Runner:
             "set": self._set,
             "delete": self._delete,
             "clear": self._clear,
+            "invalidate_tags": self._invalidate_tags,
             "close": self._close,
             "get_many": self._get_many,
             "set_many": self._set_many,
@@ -78,6 +79,8 @@ class Runner:
             "get_or_fetch_many": self._get_or_fetch_many,
             "concurrent": self._concurrent,
             "stats": self._stats,
+            "update": self._update,
+            "explain": self._explain,
             "observe": self._observe,
         }
 
@@ -217,6 +220,9 @@ class Runner:
     async def _clear(self, cache: CacheService, step: Step) -> None:
         await self._write(step, cache, "clear")
 
+    async def _invalidate_tags(self, cache: CacheService, step: Step) -> None:
+        await self._write(step, cache, "invalidate_tags", step.value("tags"))
+
     async def _close(self, cache: CacheService, step: Step) -> None:
         await self._write(step, cache, "close")
 
@@ -247,6 +253,27 @@ class Runner:
 
     async def _stats(self, cache: CacheService, step: Step) -> None:
         actual = cache.stats().as_dict()
+        for field, expected in (step.get("expect") or {}).items():
+            if field not in actual or not same(expected, actual[field]):
+                raise Failed(f"{field} is {actual.get(field)}, expected {expected}")
+
+    async def _update(self, cache: CacheService, step: Step) -> None:
+        fetches = Fetches(self, cache, step)
+        options = {name: build(value) for name, value in (step.get("options") or {}).items()}
+        call = self.world.call(cache, "update", step.value("keys"), fetches.fetch, **options)
+        updated, error = await outcome(call)
+        fetches.check()
+        self.expect_fetches(step, fetches.runs)
+        self.expect_error(step, error)
+        if error is None and "expect_pending" in step and updated[1].pending is not step.get("expect_pending"):
+            raise Failed(f"pending is {updated[1].pending}")
+
+    async def _explain(self, cache: CacheService, step: Step) -> None:
+        seen = await self._expect_error(step, self.world.call(cache, "explain", step.value("key")))
+        if seen is None:
+            return
+        hold = seen["hold"]
+        actual = {**seen, "writers": hold["writers"] if hold else 0, "loading": seen["lease"] is not None}
         for field, expected in (step.get("expect") or {}).items():
             if field not in actual or not same(expected, actual[field]):
                 raise Failed(f"{field} is {actual.get(field)}, expected {expected}")

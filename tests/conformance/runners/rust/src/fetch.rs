@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use scrubjay::{CacheService, Error, SetOptions};
+use scrubjay::{CacheService, Error, ErrorKind, Fetched as Storing, SetOptions, UpdateError, UpdateOptions};
 
 use crate::expect::{self, OriginError};
 use crate::json::Json;
 use crate::operations::{key, keys};
-use crate::runner::{Ended, Runner, poll, set_options};
+use crate::runner::{Ended, Runner, poll, set_options, ttl_of};
 use crate::step::{Fetch, Step};
 use crate::value::Value;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Fetched = Result<Value, Failure>;
+type Fetched = Result<Storing<Value>, Failure>;
 
 /// How long a leader waits for the others to wait for it.
 const LEADER_PATIENCE: Duration = Duration::from_secs(20);
@@ -52,11 +52,12 @@ impl<'a> Source<'a> {
             }
             if let Some(key) = &self.spec.recursive {
                 let key = Value::key(key)?;
-                return Ok(self.cache.get_or_fetch(&key, self.options, || self.fetch()).await?);
+                let value = self.cache.get_or_fetch_with(&key, self.options.clone(), || self.fetch()).await?;
+                return Ok(Storing::new(value));
             }
             match (&self.spec.error, &self.value) {
                 (Some(error), _) => Err(Failure::from(OriginError(error.clone()))),
-                (None, Some(value)) => Ok(value.clone()),
+                (None, Some(value)) => Ok(storing(self.spec, value.clone())?),
                 (None, None) => Err(Failure::from(Error::not_found())),
             }
         })
@@ -80,11 +81,50 @@ impl<'a> Source<'a> {
 
 pub async fn one(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
     let source = Source::new(runner, cache, step)?;
-    let found = cache.get_or_fetch(&key(step)?, source.options, || source.fetch()).await;
+    let found = cache.get_or_fetch_with(&key(step)?, source.options.clone(), || source.fetch()).await;
     source.check(step)?;
     match found {
         Ok(value) => expect::value(step, &value),
         Err(found) => expect::error(step, &found),
+    }
+}
+
+pub async fn update(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
+    let source = Source::new(runner, cache, step)?;
+    let keys = keys(step)?;
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let updated = cache.update(&keys, update_options(step)?, || source.fetch()).await;
+    source.check(step)?;
+    match updated {
+        Ok((_, receipt)) => expect::receipt(runner, step, Ok(receipt)),
+        Err(UpdateError::Cache(found)) => expect::error(step, &found),
+        Err(UpdateError::Write(found)) => expect::failed(step, ErrorKind::FetchFailed, &found.to_string()),
+    }
+}
+
+fn update_options(step: &Step) -> Result<UpdateOptions, String> {
+    let mut options = UpdateOptions::new();
+    for (name, value) in &step.options {
+        let seconds = || {
+            let seconds = value.text().parse().map_err(|_| format!("{name} is no number"))?;
+            Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+        };
+        options = match name.as_str() {
+            "intent_ttl" => options.intent_ttl(seconds()?),
+            "hold" => options.hold(seconds()?),
+            "strict" => options.strict(value.text() == "true"),
+            other => return Err(format!("unknown option {other:?}")),
+        };
+    }
+    Ok(options)
+}
+
+/// A value, and what the fetch says of its storing.
+fn storing(spec: &Fetch, value: Value) -> Result<Storing<Value>, String> {
+    let storing = Storing::new(value).tags(spec.tags.clone());
+    match &spec.ttl {
+        Some(ttl) => Ok(storing.ttl(ttl_of(ttl)?)),
+        None => Ok(storing),
     }
 }
 
@@ -134,7 +174,7 @@ pub async fn concurrent(runner: &Runner, cache: &CacheService, step: &Step) -> E
         tokio::select! {
             biased;
             Ok(()) = cancelled => Outcome::CancelledLeader,
-            got = CatchUnwind(cache.get_or_fetch(&key, source.options, fetch)) => match got {
+            got = CatchUnwind(cache.get_or_fetch_with(&key, source.options.clone(), fetch)) => match got {
                 Some(got) => Outcome::Got(got),
                 None => Outcome::PanickedLeader,
             },
@@ -218,11 +258,14 @@ pub async fn many(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
             match &spec.error {
                 Some(error) => Err::<HashMap<_, _>, Failure>(OriginError(error.clone()).into()),
                 None if spec.not_found => Err(Failure::from(Error::not_found())),
-                None => Ok(values.clone()),
+                None => {
+                    let storing = |(key, value)| Ok((key, storing(spec, value)?));
+                    values.clone().into_iter().map(storing).collect::<Result<_, Failure>>()
+                }
             }
         }
     };
-    let found = cache.get_or_fetch_many(&keys, set_options(step)?, fetch).await;
+    let found = cache.get_or_fetch_many_with(&keys, set_options(step)?, fetch).await;
     if let Some(why) = broken.into_inner().expect("no panic under it") {
         return Err(format!("inside the fetch: {why}"));
     }

@@ -20,6 +20,7 @@ pub async fn run(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
         }
         "delete" => expect::receipt(runner, step, cache.delete(&key(step)?).await),
         "clear" => expect::receipt(runner, step, cache.clear().await),
+        "invalidate_tags" => expect::receipt(runner, step, cache.invalidate_tags(&step.tags).await),
         "close" => expect::receipt(runner, step, cache.close().await),
         "get_many" => get_many(cache, step).await,
         "set_many" => {
@@ -34,6 +35,8 @@ pub async fn run(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
         }
         "observe" => observe(runner, cache, step),
         "stats" => stats(cache, step),
+        "update" => fetch::update(runner, cache, step).await,
+        "explain" => explain(cache, step).await,
         "get_or_fetch" => fetch::one(runner, cache, step).await,
         "get_or_fetch_many" => fetch::many(runner, cache, step).await,
         "concurrent" => fetch::concurrent(runner, cache, step).await,
@@ -73,6 +76,17 @@ async fn get_many(cache: &CacheService, step: &Step) -> Ended {
     }
 }
 
+async fn explain(cache: &CacheService, step: &Step) -> Ended {
+    let seen = match cache.explain(&key(step)?).await {
+        Ok(seen) => seen,
+        Err(found) => return expect::error(step, &found),
+    };
+    expect::no_error(step)?;
+    let writers = seen.hold.as_ref().map_or(0, |hold| hold.writers);
+    let more = format!("{{\"writers\":{writers},\"loading\":{},", seen.lease.is_some());
+    fields(step, &seen.to_json().replacen('{', &more, 1))
+}
+
 fn observe(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
     let remembered = match &step.token_of {
         None => None,
@@ -91,8 +105,12 @@ fn observe(runner: &Runner, cache: &CacheService, step: &Step) -> Ended {
 }
 
 fn stats(cache: &CacheService, step: &Step) -> Ended {
-    let found: BTreeMap<String, Json> =
-        serde_json::from_str(&cache.stats().to_json()).map_err(|error| error.to_string())?;
+    fields(step, &cache.stats().to_json())
+}
+
+/// Compares the fields that are expected.
+fn fields(step: &Step, found: &str) -> Ended {
+    let found: BTreeMap<String, Json> = serde_json::from_str(found).map_err(|error| error.to_string())?;
     let expected = step.expect.as_ref().ok_or("there is nothing expected")?;
     let expected: BTreeMap<String, Json> =
         serde_json::from_str(expected.text()).map_err(|error| error.to_string())?;

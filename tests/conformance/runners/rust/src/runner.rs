@@ -105,19 +105,11 @@ pub async fn poll(within: Duration, mut attempt: impl AsyncFnMut() -> Ended) -> 
     }
 }
 
-/// The ttl and codec of a step. What is no duration cannot be written in Rust: the nearest is what a wrong calculation
-/// gives.
+/// How the values of a step are stored.
 pub fn set_options(step: &Step) -> Result<SetOptions, String> {
-    let mut options = SetOptions::new();
+    let mut options = SetOptions::new().tags(step.tags.clone());
     if let Some(ttl) = &step.ttl {
-        #[expect(clippy::cast_precision_loss, reason = "ttls of the corpus are small")]
-        let seconds = match Value::build(ttl)? {
-            Value::Int(seconds) => seconds as f64,
-            Value::Float(seconds) => seconds,
-            value => return Err(format!("{value} is no ttl")),
-        };
-        let duration = Duration::try_from_secs_f64(seconds);
-        options = options.ttl(duration.unwrap_or(if seconds > 0.0 { Duration::MAX } else { Duration::ZERO }));
+        options = options.ttl(ttl_of(ttl)?);
     }
     match step.codec.as_deref() {
         None => Ok(options),
@@ -126,4 +118,16 @@ pub fn set_options(step: &Step) -> Result<SetOptions, String> {
         // The one codec that can be named and not be asked for.
         Some(_) => Ok(options.codec(Codec::Raw)),
     }
+}
+
+/// A ttl. What is no duration cannot be written in Rust: the nearest is what a wrong calculation gives.
+pub fn ttl_of(ttl: &Json) -> Result<Duration, String> {
+    #[expect(clippy::cast_precision_loss, reason = "ttls of the corpus are small")]
+    let seconds = match Value::build(ttl)? {
+        Value::Int(seconds) => seconds as f64,
+        Value::Float(seconds) => seconds,
+        value => return Err(format!("{value} is no ttl")),
+    };
+    let duration = Duration::try_from_secs_f64(seconds);
+    Ok(duration.unwrap_or(if seconds > 0.0 { Duration::MAX } else { Duration::ZERO }))
 }

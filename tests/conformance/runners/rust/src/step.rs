@@ -29,6 +29,7 @@ pub struct Step {
     pub entries: Vec<(Json, Json)>,
     pub ttl: Option<Json>,
     pub codec: Option<String>,
+    pub tags: Vec<String>,
     pub fetch: Option<Fetch>,
     pub count: usize,
     pub leader: Option<String>,
@@ -58,6 +59,8 @@ pub struct Fetch {
     pub not_found: bool,
     pub during: Vec<Step>,
     pub recursive: Option<Json>,
+    pub tags: Vec<String>,
+    pub ttl: Option<Json>,
 }
 
 /// A field that is there has a value, `null` too.
