@@ -14,9 +14,9 @@ from values import Failed, build, build_entries, same, show
 from worlds import World
 
 _FIELDS = {
-    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "tags", "fetch", "count",
-    "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss", "expect_error", "expect_names", "expect_pending",
-    "expect_fetches", "expect_missing", "expect_failed",
+    "op", "about", "cache", "options", "key", "keys", "value", "entries", "ttl", "codec", "tags", "fetch",
+    "count", "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss",
+    "expect_error", "expect_names", "expect_pending", "expect_fetches", "expect_missing", "expect_failed",
 }  # fmt: skip
 _FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive", "tags", "ttl"}
 
