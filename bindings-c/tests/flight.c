@@ -247,7 +247,7 @@ static void kinds_of_failures(void) {
   begin_waiting(cache, "bad", queue, 9);
   CHECK(sj_fulfil(cache, lease, (sj_slice){NULL, 3}, NULL, NULL, NULL) == SJ_ERR_INVALID_OPTION);
   c = take(queue);
-  CHECK(c.token == 9 && c.status == SJ_ERR_INVALID_VALUE);
+  CHECK(c.token == 9 && c.status == SJ_ERR_INVALID_OPTION);
   sj_buf_free(&c.value);
   sj_queue_free(queue);
   free_cache(cache);

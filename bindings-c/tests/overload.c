@@ -111,7 +111,8 @@ static void more_bytes_than_may_be_in_flight(void) {
   sj_completion c;
   sj_slice bytes = {calloc(EIGHT_MIB, 1), EIGHT_MIB};
   CHECK(bytes.ptr != NULL);
-  sj_put_opts raw = {sizeof raw, SJ_RAW, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0};
+  sj_put_opts raw = SJ_PUT_OPTS_INIT;
+  raw.codec = SJ_RAW;
   tell_server("CLIENT PAUSE 60000 WRITE\r\n");
   for (uint64_t token = 1; token <= LONG; token++) {
     CHECK(sj_set_async(cache, sj_text("long"), bytes, &raw, queue, token, &c) == SJ_PENDING);

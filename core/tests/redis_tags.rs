@@ -389,3 +389,24 @@ async fn a_load_is_stored_though_versions_were_looked_at_meanwhile() {
     assert_eq!(task.await.unwrap().unwrap(), "new");
     eventually("it is stored", async || get(&strict(&server), "k").await.as_deref() == Some("new")).await;
 }
+
+#[tokio::test]
+async fn writes_that_begin_before_there_is_a_connection_are_read() {
+    let server = Server::start();
+    // The first session begins somewhere in between.
+    for round in 0..40 {
+        let cache = builder(&server.url(), &format!("shop{round}")).l1_bytes(0_u64).build().unwrap();
+        let writes: Vec<_> = (0..100)
+            .map(|n| {
+                let cache = cache.clone();
+                tokio::spawn(async move { cache.set(&n.to_string(), &n, 60).await })
+            })
+            .collect();
+        for write in writes {
+            assert!(!write.await.unwrap().unwrap().pending);
+        }
+        for n in 0..100 {
+            assert_eq!(cache.get::<i32>(&n.to_string()).await.unwrap(), Some(n), "{:?}", cache.stats());
+        }
+    }
+}

@@ -111,7 +111,7 @@ impl Tiers {
         let is_of_tags = matches!(position, Position::Tags(_));
         if is_of_tags {
             // Nobody knows which: their versions are asked anew.
-            self.known.forget();
+            self.known.doubt();
         }
         for key in keys {
             // Numbers of tags are no measure of what was written.
@@ -241,7 +241,7 @@ impl Listener for Tiers {
         } else {
             self.heard.forget();
             // What was asked before may have changed unheard.
-            self.known.forget();
+            self.known.doubt();
             self.session.begin(until);
             self.watch();
         }

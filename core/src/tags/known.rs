@@ -21,7 +21,7 @@ pub(crate) struct Known {
     /// In ms: `max_staleness`.
     believed: u64,
     clock: Clock,
-    /// Until when everything is believed that was asked since the last [`Known::forget`], in ms of the clock: the server
+    /// Until when everything is believed that was asked since the last [`Known::doubt`], in ms of the clock: the server
     /// tells of each invalidation.
     told_until: AtomicU64,
     /// Counts the invalidations of tags that this process has heard of.
@@ -47,11 +47,23 @@ struct Version {
     asked: u64,
     /// When it was first seen. No version comes twice, so it was this one all the time in between.
     first: u64,
+    /// Whether its end would have been told.
+    told: bool,
 }
 
 impl Version {
     fn seen(version: Option<u64>, asked: u64) -> Version {
-        Version { version, asked, first: asked }
+        Version { version, asked, first: asked, told: true }
+    }
+
+    /// It may have ended unheard. It is still what the next entry carries: a dead one is found out, a wrong one cannot be.
+    fn doubted(self) -> Version {
+        Version { asked: 0, told: false, ..self }
+    }
+
+    /// Whether it is believed at `now`, without more, for a time from when it was asked; or as long as all is told.
+    fn is_believed(self, time: u64, told_until: u64, now: u64) -> bool {
+        self.asked > 0 && self.asked + time > now || self.told && told_until > now
     }
 
     /// What is known of a tag with what was seen of it now.
@@ -61,6 +73,7 @@ impl Version {
                 version: self.version,
                 asked: self.asked.max(known.asked),
                 first: self.first.min(known.first),
+                told: self.told || known.told,
             },
             (false, true) => self,
             (false, false) => known,
@@ -138,19 +151,20 @@ impl Known {
         self.moment.clone()
     }
 
-    /// The server tells of each invalidation since the last [`Known::forget`], up to this moment.
+    /// The server tells of each invalidation since the last [`Known::doubt`], up to this moment.
     pub fn believe_until(&self, until: u64) {
         self.told_until.store(until, Ordering::SeqCst);
     }
 
-    /// Forgets what is known, and does not learn what was asked before: it may have changed unheard. That is no
+    /// Doubts what is known, and does not learn what was asked before: it may have changed unheard. That is no
     /// invalidation: what was read or loaded with it may be stored.
-    pub fn forget(&self) {
+    pub fn doubt(&self) {
         let mut clear = lock(&self.clear);
         let mut tags = lock(&self.tags);
         let moment = self.moment.fetch_add(1, Ordering::SeqCst) + 1;
-        (clear.known, clear.since) = (None, moment);
-        (tags.versions, tags.since) = (HashMap::new(), moment);
+        (clear.known, clear.since) = (clear.known.map(Version::doubted), moment);
+        tags.versions.values_mut().for_each(|known| *known = known.doubted());
+        tags.since = moment;
     }
 
     /// To be taken before a look leaves.
@@ -164,8 +178,9 @@ impl Known {
         let look = self.look();
         let known = lock(&self.clear).known;
         let is_known = known.is_some_and(|known| {
-            let believed = known.asked + self.believed.div_ceil(SHARE_OF_CLEAR);
-            known.version.is_some() && believed.max(self.told_until.load(Ordering::SeqCst)) > look.asked
+            let time = self.believed.div_ceil(SHARE_OF_CLEAR);
+            let told_until = self.told_until.load(Ordering::SeqCst);
+            known.version.is_some() && known.is_believed(time, told_until, look.asked)
         });
         // What is believed for no time at all is looked at each time.
         (!is_known || self.believed == 0).then_some(look)
@@ -177,18 +192,23 @@ impl Known {
             let seen = Version::seen(*version, looked.look.asked);
             if tag.is_empty() {
                 let mut clear = lock(&self.clear);
-                let heard = clear.dropped.max(clear.since) > looked.look.moment;
-                if !heard {
-                    clear.known = Some(clear.known.map_or(seen, |known| seen.merged(known)));
+                if clear.dropped > looked.look.moment {
+                    continue;
                 }
+                clear.known = match clear.known {
+                    // Asked before all was told: better than nothing.
+                    known if clear.since > looked.look.moment => known.or(Some(seen.doubted())),
+                    known => Some(known.map_or(seen, |known| seen.merged(known))),
+                };
                 continue;
             }
             let mut tags = lock(&self.tags);
-            if tags.last(tag).max(tags.since) > looked.look.moment {
+            if tags.last(tag) > looked.look.moment {
                 continue;
             }
+            let seen = if tags.since > looked.look.moment { seen.doubted() } else { seen };
             if tags.versions.len() >= MAX_KNOWN && !tags.versions.contains_key(tag) {
-                tags.make_room(seen.asked.saturating_sub(self.believed));
+                tags.make_room(looked.look.asked.saturating_sub(self.believed));
             }
             let known = tags.versions.entry(tag.clone()).or_insert(seen);
             *known = seen.merged(*known);
@@ -202,7 +222,7 @@ impl Known {
     /// What is believed of a tag at `now`, asked not longer ago than `share` says.
     fn believed_of(&self, tag: &[u8], now: u64, share: u64) -> Option<Version> {
         let told_until = self.told_until.load(Ordering::SeqCst);
-        self.of(tag).filter(|known| (known.asked + self.believed / share).max(told_until) > now)
+        self.of(tag).filter(|known| known.is_believed(self.believed / share, told_until, now))
     }
 
     /// What the versions of an entry come to, of which `looked` tells some.
