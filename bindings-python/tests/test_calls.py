@@ -210,7 +210,8 @@ def test_stats_have_the_fields_of_all_languages(cache: CacheService) -> None:
     assert (stats.misses, stats.hits_l1, stats.entries, stats.breaker_state) == (1, 1, 1, "closed")
     assert list(stats.as_dict()) == [
         "hits_l1", "hits_l2", "misses", "stale_served", "loads", "load_errors", "waits", "evictions", "expired",
-        "invalidations", "pending", "decode_misses", "l2_errors", "driven_by_core", "driven_by_caller", "entries", "bytes",
+        "invalidations", "pending", "decode_misses", "l2_errors", "driven_by_core", "driven_by_caller", "push_sessions",
+        "coherence_lag_ms", "entries", "bytes",
         "breaker_state",
     ]  # fmt: skip
     assert all(getattr(stats, name) == value for name, value in stats.as_dict().items())
