@@ -298,6 +298,7 @@ describe('stats', () => {
     assert.deepStrictEqual(stats, {
       hits_l1: 1, hits_l2: 0, misses: 2, stale_served: 0, loads: 1, load_errors: 0, waits: 0, evictions: 0, expired: 0,
       invalidations: 1, pending: 0, decode_misses: 0, l2_errors: 0, driven_by_core: 0, driven_by_caller: 0,
+      push_sessions: 0, coherence_lag_ms: 0,
       entries: 1, breaker_state: 'closed',
     })
   })
