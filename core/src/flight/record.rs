@@ -33,7 +33,7 @@ pub(crate) struct Record {
     /// When it was stored; 0 for before this clock began.
     pub stored: u64,
     /// The header of its entry in the shared tier, where that is worth asking for alone.
-    pub origin: Option<Bytes>,
+    pub origin: Option<Box<Bytes>>,
     pub tags: TagSet,
 }
 

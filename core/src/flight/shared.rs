@@ -181,7 +181,9 @@ impl Shared {
     ) -> Kick {
         let at = self.layout.before_key();
         let name = self.layout.entry(key);
-        if let Some((known, header)) = known.and_then(|known| known.origin.clone().map(|header| (known, header))) {
+        if let Some((known, header)) =
+            known.and_then(|known| known.origin.as_deref().cloned().map(|header| (known, header)))
+        {
             return self.tier.revalidate(slot, name, header, move |name, read| {
                 let told = |found| match found {
                     Revalidated::Same => Asked::Same(known),

@@ -17,7 +17,7 @@ impl Language {
     pub(crate) fn copy_weight(self, encoded: usize, is_raw: bool) -> u64 {
         // What the host's entry costs, then tenths of the text for a copy of JSON and of bytes.
         let (entry, json, raw) = match self {
-            Language::Python => (280, 45, 10),
+            Language::Python => (320, 45, 10),
             Language::Node => (240, 40, 10),
             // A struct is 2.3 times its text; the garbage collector lets the heap grow to as much again and more. Go
             // does not keep what is heavier than that: an any is 6.3 times its text.

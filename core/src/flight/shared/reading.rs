@@ -81,7 +81,7 @@ impl Shared {
 
     /// What memory has of `key` still stands there: its tags may have changed.
     fn same(&self, key: &[u8], record: Record, looked: &Looked, at: At) -> Found {
-        let beginning = record.origin.as_deref().and_then(envelope::versions);
+        let beginning = record.origin.as_ref().and_then(|origin| envelope::versions(origin));
         let Some(Vector { clear, tags, .. }) =
             beginning.filter(|_| !self.is_pending(key) && !self.unstored.has(key))
         else {
@@ -137,8 +137,9 @@ impl Shared {
         // Longer than any of ours is no life, and no sum of it is to overflow.
         let life = |end: u64| now + end.saturating_sub(server_now).min(LONGEST);
         let expires = life(entry.soft_expiry);
-        let origin =
-            whole.map(|whole| Bytes::copy_from_slice(&whole[..envelope::payload_at(&whole, entry.payload.len())]));
+        let origin = whole.map(|whole| {
+            Box::new(Bytes::copy_from_slice(&whole[..envelope::payload_at(&whole, entry.payload.len())]))
+        });
         let record = Record {
             codec: entry.codec,
             bytes: entry.payload,
