@@ -8,6 +8,7 @@
 //!  ├─ holding         keys that are held while their writers are at work
 //!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ pending         invalidations that have not landed; landing retries them
+//!  ├─ following       listens to the server, and tells it again what another one may have lost
 //!  ├─ recent          writes of the last minute, for a server that comes back without them
 //!  ├─ push            a connection of its own, on which the server tells of writes: messages, and beats that prove that
 //!  │                  all were told
@@ -23,6 +24,7 @@ mod admission;
 mod commands;
 mod connection;
 mod fenced;
+mod following;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

@@ -17,7 +17,6 @@ use super::connection::{Connection, later};
 use super::landing;
 use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
-use super::push::{self, Listener, Partition, Subject};
 use super::recent::Recent;
 use super::tags::{TagSpace, version_of};
 use super::trouble::Trouble;
@@ -81,10 +80,10 @@ pub(crate) struct Tier {
     entry_pattern: Vec<u8>,
     pub(super) sequence: Bytes,
     pub(super) channel: Bytes,
-    beat: Duration,
-    address: Arc<Address>,
-    meta_key: Vec<u8>,
-    listening: Mutex<Option<AbortHandle>>,
+    pub(super) beat: Duration,
+    pub(super) address: Arc<Address>,
+    pub(super) meta_key: Vec<u8>,
+    pub(super) listening: Mutex<Option<AbortHandle>>,
     pub(super) before_key: usize,
     pub(super) tags: Arc<TagSpace>,
     pub(super) link: Arc<Link>,
@@ -92,7 +91,7 @@ pub(crate) struct Tier {
     pub(super) pending: Arc<Pending>,
     pub(super) recent: Recent,
     pub(super) in_flight: InFlight,
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
     /// The clear whose old entries are being freed; 0 while none are.
@@ -136,31 +135,6 @@ impl Tier {
             swept: AtomicU64::new(0),
             me: me.clone(),
         })
-    }
-
-    /// Listens, on a connection of its own, to what the server tells of writes; until the tier is closed.
-    pub fn listen(&self, listener: Weak<dyn Listener>) {
-        let partition = |sequence: &Bytes, channel: &Bytes, begins| Partition {
-            sequence: sequence.clone(),
-            channel: channel.clone(),
-            begins,
-        };
-        let subject = Subject {
-            address: self.address.clone(),
-            meta_key: self.meta_key.clone(),
-            partitions: vec![
-                partition(&self.sequence, &self.channel, true),
-                partition(&self.tags.sequence, &self.tags.channel, false),
-            ],
-            interval: self.beat,
-        };
-        let task = process().runtime().spawn(push::listen(subject, listener));
-        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = listening.replace(task.abort_handle());
-        before.inspect(AbortHandle::abort);
-        if self.closed.load(Ordering::Acquire) {
-            task.abort();
-        }
     }
 
     /// Lets an operation in, whose request has so many bytes. It is one of those in flight until `done` was called.
@@ -320,15 +294,6 @@ impl Tier {
     pub fn queue_invalidation(&self, key: Vec<u8>) {
         self.pending.add(key);
         self.land_behind();
-    }
-
-    /// Queues the invalidation of all that this process wrote in the last minute: the server may have lost it.
-    pub(super) fn replay(&self) {
-        let names = self.recent.names(coarse_ms());
-        if !names.is_empty() {
-            names.into_iter().for_each(|name| self.pending.add(name));
-            self.land_behind();
-        }
     }
 
     /// Queues the invalidation of the whole namespace.
