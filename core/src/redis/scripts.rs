@@ -22,10 +22,13 @@ pub(super) enum Script {
     Sweep,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
+    /// None: a key is told to other programs.
+    Tell,
 }
 
 use Script::{
     Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+    Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
@@ -48,7 +51,7 @@ impl Script {
             Tags => include_str!("scripts/tags.lua"),
             InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
             Sweep => include_str!("scripts/sweep.lua"),
-            Look => "",
+            Look | Tell => "",
         }
     }
 }
@@ -140,6 +143,7 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             Tags | Look => self.look(to),
+            Tell => to.command(&[b"PUBLISH", &self.arguments[0], &self.arguments[1]]),
             Sweep => {
                 to.begin(1 + self.keys.len());
                 to.part(b"UNLINK");
