@@ -249,9 +249,9 @@ impl Listener for Tiers {
         let Some(shared) = self.shared.as_ref().filter(|shared| !shared.is_plain()) else { return };
         match shared.admit("delete", key.len()) {
             Ok(slot) => {
-                let (me, key) = (self.handle(), key.to_vec());
+                let (me, keys) = (self.handle(), [key.to_vec()]);
                 // Where it fails it is queued.
-                shared.invalidate(slot, &[key.clone()], move |_| me.drop_locally(&key)).go_behind();
+                shared.invalidate(slot, &keys.clone(), move |_| me.drop_locally(&keys[0])).go_behind();
             }
             Err(_) => shared.invalidate_later([key.to_vec()]),
         }

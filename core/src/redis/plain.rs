@@ -111,10 +111,11 @@ impl Tier {
                     let lives = replies.split_off(at);
                     let found = commands::values(replies.into_iter().collect(), keys.len())?;
                     let server_now = connection.time.late();
-                    let entry = |((found, life), (key, pending)): ((Option<Bytes>, &Reply), &(Vec<u8>, bool))| {
-                        plain.entry(key, found.filter(|_| !pending), life, server_now)
-                    };
-                    let found = found.into_iter().zip(&lives).zip(&keys).map(entry).collect::<Result<_, _>>()?;
+                    let mut entries = Vec::with_capacity(keys.len());
+                    for ((found, life), (key, pending)) in found.into_iter().zip(&lives).zip(&keys) {
+                        entries.push(plain.entry(key, found.filter(|_| !pending), life, server_now)?);
+                    }
+                    let found = entries;
                     Ok(Read { found, server_now, looked: Looked::default(), fenced: false })
                 }
             }
