@@ -146,7 +146,7 @@ async fn a_plain_cache_says_what_it_cannot() {
         (open_builder(&server).publish_invalidations("sj:{shop.0}:c".to_owned()), "publish_invalidations"),
         (open_builder(&server).subscribe_invalidations("x".repeat(513)), "subscribe_invalidations"),
     ] {
-        let error = wrong.build().err().expect("refused");
+        let error = wrong.build().expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidOption);
         assert!(error.to_string().contains(named), "{error}");
     }
