@@ -112,7 +112,7 @@ impl Tiers {
         o: &FetchOptions<'_>,
         waiter: impl FnOnce(bool) -> Result<Waiter>,
     ) -> Result<Entered> {
-        let probe = self.shared.is_some();
+        let probe = self.shared.as_ref().is_some_and(|shared| !shared.is_cut_off());
         let stale = self.remembered(key);
         let recheck = || self.fresh(key).filter(|_| !o.bypass_cache);
         let joined = self.table.join(Joining { key, held: o.held, probe, stale }, waiter, recheck);

@@ -34,7 +34,7 @@ impl Tiers {
             self.counters.hits_l1.add(1);
             return Ok(Step::Ready(self.plain(&record, copy)));
         }
-        let Some(shared) = &self.shared else {
+        let Some(shared) = self.shared.as_ref().filter(|shared| !shared.is_cut_off()) else {
             self.counters.misses.add(1);
             return Ok(Step::Ready(Answer::Miss));
         };
@@ -59,7 +59,8 @@ impl Tiers {
                 Answer::Miss
             });
         }
-        let Some(shared) = self.shared.as_ref().filter(|_| !missing.is_empty()) else {
+        let asked = |shared: &&Shared| !missing.is_empty() && !shared.is_cut_off();
+        let Some(shared) = self.shared.as_ref().filter(asked) else {
             self.counters.misses.add(missing.len() as u64);
             return Ok(Step::Ready(Answer::Many(answers)));
         };

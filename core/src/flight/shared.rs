@@ -347,6 +347,15 @@ impl Shared {
         self.layout.format == Format::Plain
     }
 
+    /// Whether reads are to go on as if it were not there.
+    pub fn is_cut_off(&self) -> bool {
+        let is_cut_off = self.tier.is_cut_off();
+        if is_cut_off {
+            self.counters.l2_errors.add(1);
+        }
+        is_cut_off
+    }
+
     /// How many invalidations have not landed.
     pub fn pending(&self) -> usize {
         self.tier.pending()

@@ -9,6 +9,7 @@
 //!  ├─ plain           entries of programs that know nothing of Scrubjay
 //!  ├─ sweep           frees what a clear has ended
 //!  ├─ telling         keys on the channel of those programs
+//!  ├─ trial           whether a server that was cut off is back
 //!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ following       listens to the server, and tells it again what another one may have lost
@@ -46,6 +47,7 @@ mod tags;
 mod telling;
 mod tier;
 mod tls;
+mod trial;
 mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};

@@ -255,9 +255,11 @@ impl Tier {
         }
     }
 
-    /// When an operation that begins now has to have ended, in ms of [`coarse_ms`].
+    /// When an operation that begins now has to have ended, in ms of [`coarse_ms`]. Looks at deadlines are some milliseconds
+    /// apart, so it is a little early: who waited is to go on within `l2_timeout`.
     pub fn budget(&self) -> u64 {
-        coarse_ms() + u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4)
+        let time = u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4);
+        coarse_ms() + (time - time / 50).max(1)
     }
 
     /// Whether an invalidation of `key` has not landed.
