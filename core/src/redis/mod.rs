@@ -7,6 +7,7 @@
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ holding         keys that are held while their writers are at work
 //!  ├─ tags            versions of tags, in a partition of their own
+//!  ├─ behind          streams of writes on their way to the source
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ following       listens to the server, and tells it again what another one may have lost
 //!  ├─ recent          writes of the last minute, for a server that comes back without them
@@ -21,6 +22,7 @@
 
 mod address;
 mod admission;
+mod behind;
 mod commands;
 mod connection;
 mod fenced;
@@ -44,6 +46,7 @@ mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
+pub(crate) use behind::{Added, Partition, StreamEntry, StreamSpace};
 pub(crate) use fenced::{Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Placed};
 pub(crate) use push::{Kind, Listener, Message};

@@ -86,6 +86,15 @@ pub(super) struct Inner {
     pub journal_errors: u64,
     /// Why writes are not acknowledged.
     pub failed: Option<String>,
+    /// Whether writes are in streams, which others read as well.
+    pub shared: bool,
+    /// Whether batches were ever asked for: with `redis`, a worker.
+    pub pulled: bool,
+    /// With `redis`: writes of this process that the source is not known to have, their keys and sequences.
+    pub outstanding: std::collections::BTreeMap<u64, (bytes::Bytes, u64)>,
+    /// With `redis`: what waits in all streams together.
+    pub remote_bytes: u64,
+    pub remote_depth: u64,
 }
 
 /// What a caller wants written.
@@ -122,6 +131,7 @@ impl Behind {
             longest: millis(options.retry_max),
             visibility: millis(options.visibility),
         };
+        let shared = options.ack == AckLevel::Redis;
         Arc::new_cyclic(|me| Behind {
             options,
             tiers,
@@ -153,6 +163,11 @@ impl Behind {
                 rejected: 0,
                 journal_errors: 0,
                 failed: None,
+                shared,
+                pulled: false,
+                outstanding: std::collections::BTreeMap::new(),
+                remote_bytes: 0,
+                remote_depth: 0,
             }),
             work: Condvar::new(),
             timers: Notify::new(),
@@ -238,7 +253,9 @@ impl Behind {
 
     /// Whether there is no room for so much more.
     pub(super) fn is_full(&self, inner: &Inner, cost: u64) -> bool {
-        if inner.pending.bytes() + inner.uncommitted_bytes + cost > self.options.max_bytes {
+        // What is read of a stream counts there.
+        let kept = if self.options.ack == AckLevel::Redis { inner.remote_bytes } else { inner.pending.bytes() };
+        if kept + inner.uncommitted_bytes + cost > self.options.max_bytes {
             return true;
         }
         let too_old =
@@ -289,8 +306,12 @@ impl Behind {
             return Err(closed());
         }
         self.start(&mut inner);
+        let first = !std::mem::replace(&mut inner.pulled, true);
         inner.waiting.push_back(Waiting { sink, options, until, began: None });
         drop(inner);
+        if first {
+            self.work.notify_one();
+        }
         self.pump();
         self.timers.notify_one();
         Ok(Step::Pending)
@@ -406,9 +427,13 @@ impl Behind {
             self.start(&mut inner);
         }
         let pending = &inner.pending;
+        let (depth, bytes) = match self.options.ack {
+            AckLevel::Redis => (inner.remote_depth.max(inner.outstanding.len() as u64), inner.remote_bytes),
+            _ => (pending.depth(), pending.bytes()),
+        };
         WriteBehindStats {
-            depth: pending.depth() + inner.uncommitted.len() as u64,
-            bytes: pending.bytes() + inner.uncommitted_bytes,
+            depth: depth + inner.uncommitted.len() as u64,
+            bytes: bytes + inner.uncommitted_bytes,
             oldest_age_ms: pending.oldest().map_or(0, |oldest| unix_ms().saturating_sub(oldest)),
             in_flight: pending.in_flight(),
             accepted: inner.accepted,
@@ -425,6 +450,11 @@ impl Behind {
 }
 
 impl Inner {
+    /// Whether writes wait for room.
+    pub fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
     /// Whether anything has been asked of it.
     pub fn has_started(&self) -> bool {
         self.started

@@ -18,18 +18,18 @@ const LOOK_AROUND: Duration = Duration::from_secs(10);
 /// Rows that only go wait so long for company.
 const GATHER: Duration = Duration::from_millis(5);
 /// So many writes and bytes share a commit at most.
-const MAX_WRITES: usize = 20_000;
+const MAX_WRITES: usize = 2_000;
 const MAX_BYTES: u64 = 32 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What is to be done by one commit.
 #[derive(Default)]
-struct Work {
-    writes: Vec<Submitted>,
-    removed: Vec<u64>,
-    buried: Vec<u64>,
-    revived: Vec<Item>,
+pub(super) struct Work {
+    pub writes: Vec<Submitted>,
+    pub removed: Vec<u64>,
+    pub buried: Vec<u64>,
+    pub revived: Vec<Item>,
 }
 
 /// Where writes are kept.
@@ -45,6 +45,9 @@ struct Keeper {
 /// Works until the write-behind is closed.
 pub(super) fn run(behind: &Arc<Behind>) {
     let options = &behind.options;
+    if options.ack == AckLevel::Redis {
+        return super::stream::run(behind);
+    }
     let journal = match (options.ack, &options.directory) {
         (AckLevel::Journal, Some(directory)) => {
             Some(Journal::new(directory.clone(), options.name.clone(), behind.disk.clone()))
@@ -198,7 +201,7 @@ impl Keeper {
 
 impl Behind {
     /// Waits for work, or for `until`. None when there will be none.
-    fn wait_for_work(&self, until: Instant) -> Option<Work> {
+    pub(super) fn wait_for_work(&self, until: Instant) -> Option<Work> {
         let mut inner = lock(&self.inner);
         let mut gathered = false;
         loop {
@@ -236,7 +239,7 @@ impl Behind {
     }
 
     /// Writes that are durable take effect, in their order: reads see them, the cache gets them, writers may.
-    fn take_effect(self: &Arc<Self>, writes: Vec<Submitted>) {
+    pub(super) fn take_effect(self: &Arc<Self>, writes: Vec<Submitted>) {
         if writes.is_empty() {
             return self.pump();
         }
@@ -247,6 +250,8 @@ impl Behind {
                 let Submitted { item, sink, direct, .. } = write;
                 let replaced = inner.pending.add(item.clone(), now, direct.then(|| sink.clone()));
                 inner.removed.extend(replaced);
+                inner.uncommitted.remove(&item.number);
+                inner.uncommitted_bytes -= item.weight();
                 if !direct {
                     self.tiers.dirty.set(&item.key, self.owner, inner.pending.view(&item.key));
                 }
@@ -254,10 +259,9 @@ impl Behind {
         }
         let mut numbers = Vec::with_capacity(writes.len());
         let mut kicks = Vec::with_capacity(writes.len());
-        let (mut accepted, mut bytes) = (0, 0);
+        let mut accepted = 0;
         for Submitted { item, change, sink, direct } in writes {
             numbers.push(item.number);
-            bytes += item.weight();
             if direct {
                 lock(&self.inner).changes.insert(item.number, change);
                 continue;
@@ -270,18 +274,14 @@ impl Behind {
         {
             let mut inner = lock(&self.inner);
             inner.accepted += accepted;
-            inner.uncommitted_bytes -= bytes;
-            for number in numbers {
-                inner.uncommitted.remove(&number);
-                inner.pending.applied(number);
-            }
+            numbers.into_iter().for_each(|number| inner.pending.applied(number));
         }
         self.pump();
         self.retime();
     }
 
     /// Writes that could not be made durable have not happened.
-    fn refuse(&self, writes: Vec<Submitted>) {
+    pub(super) fn refuse(&self, writes: Vec<Submitted>) {
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::with_capacity(writes.len());
         let error = {
             let mut inner = lock(&self.inner);
@@ -336,7 +336,7 @@ impl Behind {
         self.retime();
     }
 
-    fn note_opened(&self) {
+    pub(super) fn note_opened(&self) {
         let asks = {
             let mut inner = lock(&self.inner);
             inner.opened = true;
@@ -347,10 +347,11 @@ impl Behind {
     }
 
     /// It has ended: reads see the tiers again, and the close is answered.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let (drained, callers, asks) = {
             let mut inner = lock(&self.inner);
-            for key in inner.pending.all_keys() {
+            let others: Vec<_> = inner.outstanding.values().map(|(key, _)| key.clone()).collect();
+            for key in inner.pending.all_keys().into_iter().chain(others) {
                 self.tiers.dirty.set(&key, self.owner, None);
             }
             (inner.end_drain(), inner.pending.callers(), std::mem::take(&mut inner.asks))

@@ -97,7 +97,7 @@ impl Inner {
     pub fn end_flushes(&mut self, now: u64, answers: &mut Vec<(Arc<dyn Sink>, Answer)>) {
         let flushes = std::mem::take(&mut self.flushes);
         for flush in flushes {
-            let is_behind = self.pending.is_behind(flush.target)
+            let is_behind = self.is_pending_behind(flush.target)
                 || self.uncommitted.first().is_some_and(|n| *n <= flush.target);
             let is_failed = self.failed.is_some() && !self.uncommitted.is_empty();
             let waits = !self.opened || is_behind || is_failed;
@@ -108,12 +108,27 @@ impl Inner {
                 answers.push((flush.sink, Answer::Drained(report)));
             }
         }
-        let quiet = self.opened && self.pending.depth() == 0 && self.uncommitted.is_empty();
+        // What a worker of streams has in hand is not left to the next one while it may still be answered for.
+        let quiet = self.opened && self.left() == 0 && self.pending.in_flight() == 0;
         if let Some(draining) = &mut self.draining
             && (quiet || draining.until <= now)
         {
             draining.over = true;
         }
+    }
+
+    /// Writes up to this number that the source has not got. With `redis` those of this process count, wherever they are
+    /// read.
+    fn is_pending_behind(&self, target: u64) -> bool {
+        match self.shared {
+            true => self.outstanding.first_key_value().is_some_and(|(first, _)| *first <= target),
+            false => self.pending.is_behind(target),
+        }
+    }
+
+    fn left(&self) -> u64 {
+        let kept = if self.shared { self.outstanding.len() as u64 } else { self.pending.depth() };
+        kept + self.uncommitted.len() as u64
     }
 
     /// When a close gives up.
@@ -125,7 +140,7 @@ impl Inner {
     pub fn report(&self, written_before: u64) -> DrainReport {
         DrainReport {
             written: self.pending.written.saturating_sub(written_before),
-            left: self.pending.depth() + self.uncommitted.len() as u64,
+            left: self.left(),
             dead: self.pending.dead(),
         }
     }

@@ -13,7 +13,7 @@
 //! * `behind`    one write-behind of this process: calls in, answers out, what is full and who waits
 //! * `commit`    the thread that makes writes durable and puts them into the cache
 //! * `journal`, `files`, `adopt`  the level `journal`: one file a process, what a failed fsync means, files of the dead
-//! * `stream`    the level `redis`: partitions of a stream, each with one owner
+//! * `stream`, `elsewhere`  the level `redis`: partitions of a stream, each with one owner
 //! * `handle`    the object of a host, made anew in a forked child
 //!
 //! Lock order: `Behind::inner`, then the leaves (`flight::Dirty`, completion queues are never called under it).
@@ -23,6 +23,7 @@ mod batch;
 mod behind;
 mod commit;
 mod drain;
+mod elsewhere;
 mod files;
 mod handle;
 mod item;
@@ -32,6 +33,7 @@ mod options;
 mod outcome;
 mod pending;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
 

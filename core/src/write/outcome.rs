@@ -31,6 +31,8 @@ impl Behind {
                     Some(_) => {}
                     // Others may have loaded, and stored, what was there before.
                     None if item.kind == WriteKind::Delta && is_last => changes.push((item.key, Change::Remove)),
+                    // Of a stream: when the server has been told.
+                    None if inner.shared => {}
                     None => self.tiers.dirty.set(&item.key, self.owner, view),
                 }
             }
@@ -89,7 +91,7 @@ impl Behind {
         kicks.into_iter().for_each(crate::wire::Kick::go_behind);
         let inner = lock(&self.inner);
         for key in keys {
-            self.tiers.dirty.set(&key, self.owner, inner.pending.view(&key));
+            self.tiers.dirty.set(&key, self.owner, self.view_of(&inner, &key));
         }
     }
 }

@@ -495,6 +495,23 @@ impl Pending {
         Some(item)
     }
 
+    /// Whether this write is handed out.
+    pub fn is_taken(&self, number: u64) -> bool {
+        let Some(line) = self.keys.get(&number).and_then(|key| self.lines.get(key)) else { return false };
+        matches!(line.head, Head::Taken(_)) && line.entries.front().is_some_and(|head| head.item.number == number)
+    }
+
+    /// This write is another process's from now on.
+    pub fn forget_number(&mut self, number: u64) {
+        let Some(line) = self.keys.get(&number).and_then(|key| self.lines.get_mut(key)) else { return };
+        let Some(place) = line.entries.iter().position(|entry| entry.item.number == number) else { return };
+        if place == 0 {
+            self.remove_head(number);
+        } else if let Some(entry) = line.entries.remove(place) {
+            self.forget(&entry);
+        }
+    }
+
     /// Everything that a journal has to hold, and why it is dead where it is.
     pub fn durable(&self) -> impl Iterator<Item = (&Item, Option<&str>)> {
         self.lines.values().flat_map(|line| {
