@@ -185,7 +185,7 @@ pub(super) fn read(locked: Locked, mut number: impl FnMut() -> u64) -> io::Resul
             };
             for row in table.iter()? {
                 let (_, row) = row?;
-                let Some((item, reason)) = Item::decode(number(), row.value()) else { return Ok(false) };
+                let Some((item, reason)) = Item::decode(0, row.value()) else { return Ok(false) };
                 found.push((item, is_dead.then_some(reason)));
             }
         }
@@ -194,6 +194,8 @@ pub(super) fn read(locked: Locked, mut number: impl FnMut() -> u64) -> io::Resul
     match work() {
         Ok(true) => {
             found.sort_by_key(|(item, _)| (item.sequence, item.process));
+            // Numbers are in the order in which writes are due.
+            found.iter_mut().for_each(|(item, _)| item.number = number());
             Ok((database, found))
         }
         Ok(false) => Err(io::Error::new(io::ErrorKind::Unsupported, "rows of another version")),
