@@ -47,7 +47,8 @@ impl Tier {
     ) -> Kick {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let placed = if turn.connection.scripts.is_some() { Placed::Held } else { Placed::Deleted };
-            (tier.intents(&holds), move |replies: Vec<Reply>| last_of(&replies).map(|_| placed))
+            let calls = tier.intents(&holds);
+            (calls, move |replies: Vec<Reply>| last_of(&replies, placed == Placed::Held).map(|_| placed))
         };
         self.run("update", slot, prepare, || true, done)
     }
@@ -64,9 +65,14 @@ impl Tier {
         done: impl FnOnce(Vec<(Vec<u8>, Hold)>, Result<u64, Error>) + Send + 'static,
     ) -> Kick {
         let sent = holds.clone();
-        let prepare = move |tier: &Tier, _: &Turn<'_>| {
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let position = tier.pending.position();
-            (tier.intents(&sent), move |replies: Vec<Reply>| Ok((last_of(&replies)?, position)))
+            let is_counted = turn.connection.scripts.is_some();
+            let mut calls = tier.intents(&sent);
+            if !is_counted {
+                calls.extend(tier.tellings(sent.iter().map(|(name, _)| &name[..])));
+            }
+            (calls, move |replies: Vec<Reply>| Ok((last_of(&replies, is_counted)?, position)))
         };
         let pending = self.pending.clone();
         self.run(
@@ -91,7 +97,7 @@ impl Tier {
     }
 
     /// The calls that invalidate pending keys, and end the holds of those that have one.
-    pub(super) fn due_calls(&self, names: Vec<Vec<u8>>) -> Vec<Call> {
+    pub(super) fn due_calls(&self, names: Vec<Vec<u8>>, scripted: bool) -> Vec<Call> {
         let (mut holds, mut free) = (Vec::new(), Vec::new());
         for name in names {
             match self.pending.hold_of(&name) {
@@ -99,8 +105,11 @@ impl Tier {
                 None => free.push(name),
             }
         }
-        let mut calls = self.invalidations(&free);
+        let mut calls = self.invalidations(&free, scripted);
         calls.extend(self.intents(&holds));
+        if !scripted {
+            calls.extend(self.tellings(holds.iter().map(|(name, _)| &name[..])));
+        }
         calls
     }
 
@@ -111,12 +120,15 @@ impl Tier {
         let call = |some: &[(Vec<u8>, Hold)]| {
             let (_, first) = &some[0];
             let time = if first.time.is_zero() { 0 } else { millis(first.time) };
+            // Nothing has changed before the hold ends.
+            let told = if time == 0 { self.told() } else { Bytes::new() };
             let names = some.iter().map(|(name, _)| Bytes::copy_from_slice(name));
             let arguments = [
                 self.channel.clone(),
                 number(self.before_key as u64),
                 Bytes::copy_from_slice(&first.token),
                 number(time),
+                told,
             ];
             Call {
                 script: Script::Intent,

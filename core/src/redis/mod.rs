@@ -6,6 +6,9 @@
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ holding         keys that are held while their writers are at work
+//!  ├─ plain           entries of programs that know nothing of Scrubjay
+//!  ├─ sweep           frees what a clear has ended
+//!  ├─ telling         keys on the channel of those programs
 //!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ behind          streams of writes on their way to the source
 //!  ├─ pending         invalidations that have not landed; landing retries them
@@ -35,11 +38,14 @@ mod landing;
 mod link;
 mod net;
 mod pending;
+mod plain;
 mod push;
 mod recent;
 mod scripts;
 mod server_time;
+mod sweep;
 mod tags;
+mod telling;
 mod tier;
 mod tls;
 mod trouble;
@@ -47,8 +53,9 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use behind::{Added, Partition, StreamEntry, StreamSpace};
-pub(crate) use fenced::{Claim, Leaving, Seen, Token};
+pub(crate) use fenced::{Cause, Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Placed};
+pub(crate) use plain::Plain;
 pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::{Acquired, Landed, Revalidated};
 pub(crate) use tags::{Invalidated, TagSpace};

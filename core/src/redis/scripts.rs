@@ -29,11 +29,13 @@ pub(super) enum Script {
     BehindSeen,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
+    /// None: a key is told to other programs.
+    Tell,
 }
 
 use Script::{
     Acquire, Beat, BehindAdd, BehindDone, BehindMark, BehindOpen, BehindOwn, BehindRead, BehindSeen, Extend, Fill,
-    Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+    Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags, Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
@@ -82,7 +84,7 @@ impl Script {
             BehindDone => include_str!("scripts/behind_done.lua"),
             BehindMark => include_str!("scripts/behind_mark.lua"),
             BehindSeen => include_str!("scripts/behind_seen.lua"),
-            Look => "",
+            Look | Tell => "",
         }
     }
 }
@@ -174,6 +176,7 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             Tags | Look => self.look(to),
+            Tell => to.command(&[b"PUBLISH", &self.arguments[0], &self.arguments[1]]),
             Sweep => {
                 to.begin(1 + self.keys.len());
                 to.part(b"UNLINK");

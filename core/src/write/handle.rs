@@ -39,8 +39,9 @@ impl Handle {
     ) -> Result<Handle> {
         options.check()?;
         cache.tiers().check_open("write_behind")?;
-        if options.ack == AckLevel::Redis && cache.tiers().shared.is_none() {
-            let message = "ack = \"redis\" needs a cache whose url names a Redis";
+        let streams = cache.tiers().shared.as_ref().is_some_and(|shared| !shared.is_plain());
+        if options.ack == AckLevel::Redis && !streams {
+            let message = "ack = \"redis\" needs a cache whose url names a Redis, and whose format is not plain";
             return Err(Error::new(ErrorKind::InvalidOption, "write_behind", message));
         }
         let handle = Handle { options, cache, disk, current: AtomicPtr::new(std::ptr::null_mut()) };

@@ -56,7 +56,7 @@ impl Shared {
     fn holds(&self, keys: &[Vec<u8>], token: Token, time: Duration) -> Vec<(Vec<u8>, Hold)> {
         let hold = |key: &Vec<u8>| {
             let stub = Entry { state: State::Hold, ..Entry::default() };
-            let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
+            let mut stub = envelope::encode(&stub, self.layout.prefix(), key);
             stub.truncate(envelope::HEADER);
             (self.layout.entry(key), Hold { token, time, stub: stub.into() })
         };
