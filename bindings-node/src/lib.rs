@@ -20,6 +20,7 @@ mod table;
 mod template;
 mod update;
 mod uv;
+mod writes;
 
 use napi::bindgen_prelude::{JsValue, Object};
 use napi_derive::napi;

@@ -40,6 +40,7 @@ mod template;
 mod turn;
 mod update;
 mod weight;
+mod writes;
 
 use pyo3::prelude::*;
 

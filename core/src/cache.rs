@@ -4,6 +4,7 @@ mod builder;
 mod fetched;
 mod many;
 mod update;
+mod write_behind;
 
 use std::future::Future;
 use std::pin::pin;
@@ -25,6 +26,7 @@ pub use builder::Builder;
 pub use fetched::Fetched;
 pub use many::PartialError;
 pub use update::UpdateError;
+pub use write_behind::{Accepted, Turn, WriteBehind, WriterError};
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.
 ///

@@ -146,6 +146,16 @@ impl Layout {
         format!("sj:{{{}.t0}}:c", self.prefix).into_bytes()
     }
 
+    /// Keys whose writes have not reached the source: `sj:{prefix.0}:d`.
+    pub fn dirty(&self) -> Vec<u8> {
+        format!("sj:{{{}.0}}:d", self.prefix).into_bytes()
+    }
+
+    /// What the names of a write-behind's streams begin with: `sj:{prefix.0}:w:name:`.
+    pub fn behind(&self, name: &str) -> Vec<u8> {
+        format!("sj:{{{}.0}}:w:{name}:", self.prefix).into_bytes()
+    }
+
     /// The pattern that all entries match, and nothing else.
     pub fn entry_pattern(&self) -> Vec<u8> {
         // A full stop and a colon stand for themselves in a pattern; a prefix has nothing else that could.

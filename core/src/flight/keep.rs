@@ -44,8 +44,11 @@ impl Tiers {
             grip.into_iter().for_each(Grip::forget);
             return Kick::NONE;
         }
-        if self.known.was_dropped(&record.tags, ended.moment) || self.holds.covers(key, ended.started) {
-            // A tag was invalidated, or its writer was at work, when this had begun.
+        if self.known.was_dropped(&record.tags, ended.moment)
+            || self.holds.covers(key, ended.started)
+            || self.dirty.covers(key)
+        {
+            // A tag was invalidated, or its writer was at work, when this had begun; or a write is on its way to the source.
             self.note_unstored(key, given);
             return Kick::NONE;
         }

@@ -79,6 +79,9 @@ impl Tiers {
 
     /// What memory answers at once.
     pub(super) fn at_hand(&self, key: &[u8], put: &Put, o: &FetchOptions<'_>) -> AtHand {
+        if let Some(answer) = self.answer_dirty_load(key).filter(|_| !o.bypass_cache) {
+            return AtHand::Answer(answer);
+        }
         let found = if o.bypass_cache { None } else { self.fresh_to_copy(key) };
         let Some((record, copy)) = found else { return AtHand::Nothing };
         let Some(answer) = self.answer_with(&record) else { return AtHand::Nothing };

@@ -19,8 +19,8 @@ use crate::host::process;
 use crate::key::{Format, Layout, Names};
 use crate::options::Options;
 use crate::redis::{
-    Acquired, Address, Claim, Invalidated, Listener, Plain, Read, Revalidated, Seen, Settings, Slot, TagSpace,
-    Tier, TlsAndAuth, Token,
+    Acquired, Address, Claim, Invalidated, Listener, Plain, Read, Revalidated, Seen, Settings, Slot, StreamSpace,
+    TagSpace, Tier, TlsAndAuth, Token,
 };
 use crate::stats::{BreakerState, Counters};
 use crate::tags::{Known, Looked, Tag};
@@ -340,6 +340,12 @@ impl Shared {
                 done(None);
             }
         })
+    }
+
+    /// Where the streams of a write-behind are.
+    pub fn streams(&self, name: &str) -> (Arc<Tier>, StreamSpace) {
+        self.note_use();
+        (self.tier.clone(), StreamSpace::new(self.layout.behind(name), self.layout.dirty()))
     }
 
     /// Whether its entries are plain.

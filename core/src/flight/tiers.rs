@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
+use super::dirty::Dirty;
 use super::heard::Heard;
 use super::holds::Holds;
 use super::lease::Lessor;
@@ -47,6 +48,8 @@ pub(crate) struct Tiers {
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
     pub(super) holds: Holds,
+    /// Keys whose writes have not reached the source.
+    pub dirty: Dirty,
     /// Numbers of our own invalidations of tags whose messages have not come.
     pub(super) own_tags: Mutex<VecDeque<u64>>,
     /// The number of the last invalidation of tags that was told.
@@ -120,6 +123,7 @@ impl Tiers {
             told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
             holds: Holds::new(timeouts.hard),
+            dirty: Dirty::default(),
             own_tags: Mutex::default(),
             tags_told_to: AtomicU64::new(0),
             known,

@@ -152,7 +152,7 @@ impl Tiers {
         });
     }
 
-    fn store_shared(
+    pub(super) fn store_shared(
         &self,
         shared: &Shared,
         slot: Slot,
@@ -203,7 +203,7 @@ impl Tiers {
     }
 
     /// A record of `value` with the life that the options say, from now on.
-    fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
+    pub(super) fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
         let ttl = o.ttl.resolve(operation, self.options.ttl)?;
         check_codec(operation, o.codec)?;
         let stored = admit(&self.options, operation, value, o.codec)?;

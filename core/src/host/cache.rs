@@ -20,7 +20,7 @@ use crate::stats::Stats;
 /// Every call checks its arguments before anything happens: `InvalidKey`, `InvalidValue` and `InvalidOption`
 /// come as the error of the call itself, and so does `Closed`.
 #[derive(Clone)]
-pub struct Cache(Arc<Generations>);
+pub struct Cache(pub(super) Arc<Generations>);
 
 impl Cache {
     /// Opens a cache with options in JSON (see [`Options::from_json`]). Starts no thread and opens no socket.

@@ -11,6 +11,7 @@
 //!  ├─ telling         keys on the channel of those programs
 //!  ├─ trial           whether a server that was cut off is back
 //!  ├─ tags            versions of tags, in a partition of their own
+//!  ├─ behind          streams of writes on their way to the source
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ following       listens to the server, and tells it again what another one may have lost
 //!  ├─ recent          writes of the last minute, for a server that comes back without them
@@ -25,6 +26,7 @@
 
 mod address;
 mod admission;
+mod behind;
 mod commands;
 mod connection;
 mod fenced;
@@ -52,6 +54,7 @@ mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
+pub(crate) use behind::{Added, Partition, StreamEntry, StreamSpace};
 pub(crate) use fenced::{Cause, Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Placed};
 pub(crate) use plain::Plain;

@@ -20,6 +20,13 @@ pub(super) enum Script {
     Tags,
     InvalidateTags,
     Sweep,
+    BehindOpen,
+    BehindAdd,
+    BehindOwn,
+    BehindRead,
+    BehindDone,
+    BehindMark,
+    BehindSeen,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
     /// None: a key is told to other programs.
@@ -27,13 +34,32 @@ pub(super) enum Script {
 }
 
 use Script::{
-    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
-    Tell,
+    Acquire, Beat, BehindAdd, BehindDone, BehindMark, BehindOpen, BehindOwn, BehindRead, BehindSeen, Extend, Fill,
+    Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags, Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 12] =
-    [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent, Tags, InvalidateTags, Sweep];
+pub(super) const ALL: [Script; 19] = [
+    Acquire,
+    Fill,
+    Extend,
+    Release,
+    Put,
+    Invalidate,
+    Beat,
+    Revalidate,
+    Intent,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    BehindOpen,
+    BehindAdd,
+    BehindOwn,
+    BehindRead,
+    BehindDone,
+    BehindMark,
+    BehindSeen,
+];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -51,6 +77,13 @@ impl Script {
             Tags => include_str!("scripts/tags.lua"),
             InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
             Sweep => include_str!("scripts/sweep.lua"),
+            BehindOpen => include_str!("scripts/behind_open.lua"),
+            BehindAdd => include_str!("scripts/behind_add.lua"),
+            BehindOwn => include_str!("scripts/behind_own.lua"),
+            BehindRead => include_str!("scripts/behind_read.lua"),
+            BehindDone => include_str!("scripts/behind_done.lua"),
+            BehindMark => include_str!("scripts/behind_mark.lua"),
+            BehindSeen => include_str!("scripts/behind_seen.lua"),
             Look | Tell => "",
         }
     }
@@ -150,6 +183,9 @@ impl Call {
                 self.keys.iter().for_each(|key| to.part(key));
             }
             Revalidate => to.command(&[b"GET", &self.keys[0]]),
+            BehindOpen | BehindAdd | BehindOwn | BehindRead | BehindDone | BehindMark | BehindSeen => {
+                to.command(&[b"EXISTS", &self.keys[0]]);
+            }
             Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
