@@ -54,7 +54,7 @@ mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
-pub(crate) use behind::{Added, Partition, StreamEntry, StreamSpace};
+pub(crate) use behind::{Added, Done, Partition, StreamEntry, StreamSpace};
 pub(crate) use fenced::{Cause, Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Placed};
 pub(crate) use plain::Plain;
