@@ -3,6 +3,7 @@
 mod builder;
 mod fetched;
 mod many;
+mod through;
 mod update;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ use crate::stats::Stats;
 pub use builder::Builder;
 pub use fetched::Fetched;
 pub use many::PartialError;
+pub use through::{Source, SourceError, WriteThrough};
 pub use update::UpdateError;
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.

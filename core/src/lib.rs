@@ -23,7 +23,7 @@ mod sync;
 mod tags;
 mod wire;
 
-pub use cache::{Builder, CacheService, Fetched, PartialError, UpdateError};
+pub use cache::{Builder, CacheService, Fetched, PartialError, Source, SourceError, UpdateError, WriteThrough};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};

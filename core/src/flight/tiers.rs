@@ -14,6 +14,8 @@ use super::session::Session;
 use super::shared::Shared;
 use super::sink::{Reply, Sink};
 use super::table::{Ended, Table, Timeouts, Waiter};
+use super::through::Writer;
+use super::turns::Turns;
 use crate::clock::{self, Clock, Watch};
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,6 +49,8 @@ pub(crate) struct Tiers {
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
     pub(super) holds: Holds,
+    /// The writers of keys that are to follow one another.
+    pub(super) turns: Turns<Writer>,
     /// Numbers of our own invalidations of tags whose messages have not come.
     pub(super) own_tags: Mutex<VecDeque<u64>>,
     /// The number of the last invalidation of tags that was told.
@@ -120,6 +124,7 @@ impl Tiers {
             told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
             holds: Holds::new(timeouts.hard),
+            turns: Turns::default(),
             own_tags: Mutex::default(),
             tags_told_to: AtomicU64::new(0),
             known,
@@ -301,6 +306,7 @@ impl Tiers {
         for waiter in self.table.close() {
             drop(waiter.sink.finish(Answer::Failed(error.clone())));
         }
+        self.turn_writers_away();
         if let Some(memory) = &self.memory {
             memory.clear();
         }

@@ -42,7 +42,7 @@ impl Tiers {
         let (id, now) = (next_id(), self.clock.now_ms());
         let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
         let hold = if hold.is_zero() { 0 } else { millis(hold) };
-        let update = Update { id, keys: owned.clone(), token: rand::random(), hold };
+        let update = Update { id, keys: owned.clone(), token: rand::random(), hold, ..Update::default() };
         let token = update.token;
         if let Err(error) = self.holds.begin(update, now, now.saturating_add(millis(intent_ttl))) {
             sink.into_iter().for_each(|sink| sink.withdraw());
@@ -107,7 +107,12 @@ impl Tiers {
         }
     }
 
-    fn finish(&self, shared: &Shared, update: Update, done: impl FnOnce(Receipt) + Send + 'static) -> Kick {
+    pub(super) fn finish(
+        &self,
+        shared: &Shared,
+        update: Update,
+        done: impl FnOnce(Receipt) + Send + 'static,
+    ) -> Kick {
         if update.keys.is_empty() {
             done(receipt(false));
             return Kick::NONE;
@@ -127,15 +132,17 @@ impl Tiers {
     }
 
     /// Ends the holds of an update in this process. Loads that began within them are void.
-    fn let_go(&self, update: &Update) {
+    pub(super) fn let_go(&self, update: &Update) {
         self.counters.invalidations.add(update.keys.len() as u64);
-        let until = (update.hold > 0).then(|| self.clock.now_ms().saturating_add(update.hold));
+        let now = self.clock.now_ms();
+        let until = (update.hold > 0).then(|| now.saturating_add(update.hold));
         for key in &update.keys {
             self.table.write(key, || {
                 self.forget(key);
-                self.holds.let_go(key, update.id, until);
+                self.holds.let_go(key, update.id, now, until);
             });
         }
+        self.pass_on(update);
     }
 }
 
@@ -145,7 +152,7 @@ impl Lessor for Tiers {
     }
 }
 
-fn unsupported() -> Error {
+pub(super) fn unsupported() -> Error {
     let message = "the server has no scripts, so that it cannot hold keys for a writer, and strict was asked for";
     Error::new(ErrorKind::Unsupported, "update", message)
 }

@@ -105,7 +105,7 @@ impl Tier {
     }
 
     /// One call for neighbours of one writer and time.
-    fn intents(&self, holds: &[(Vec<u8>, Hold)]) -> Vec<Call> {
+    pub(super) fn intents(&self, holds: &[(Vec<u8>, Hold)]) -> Vec<Call> {
         let alike = |(_, a): &(_, Hold), (_, b): &(_, Hold)| a.token == b.token && a.time == b.time;
         let runs = holds.chunk_by(alike).flat_map(|run| run.chunks(KEYS_OF_A_CALL));
         let call = |some: &[(Vec<u8>, Hold)]| {

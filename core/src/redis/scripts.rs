@@ -20,17 +20,32 @@ pub(super) enum Script {
     Tags,
     InvalidateTags,
     Sweep,
+    Store,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
 }
 
 use Script::{
-    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Store, Sweep,
+    Tags,
 };
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 12] =
-    [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent, Tags, InvalidateTags, Sweep];
+pub(super) const ALL: [Script; 13] = [
+    Acquire,
+    Fill,
+    Extend,
+    Release,
+    Put,
+    Invalidate,
+    Beat,
+    Revalidate,
+    Intent,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    Store,
+];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -48,6 +63,7 @@ impl Script {
             Tags => include_str!("scripts/tags.lua"),
             InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
             Sweep => include_str!("scripts/sweep.lua"),
+            Store => include_str!("scripts/store.lua"),
             Look => "",
         }
     }
@@ -146,7 +162,7 @@ impl Call {
                 self.keys.iter().for_each(|key| to.part(key));
             }
             Revalidate => to.command(&[b"GET", &self.keys[0]]),
-            Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
+            Acquire | Extend | Release | Beat | Store => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
 

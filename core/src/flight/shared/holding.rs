@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use super::Shared;
+use crate::clock::Clock;
 use crate::envelope::{self, Entry, State};
 use crate::error::Result;
+use crate::flight::entry::{When, entry_of};
 use crate::flight::holds::Update;
-use crate::redis::{Hold, Placed, Slot, Token};
+use crate::flight::judging::Vector;
+use crate::flight::record::Record;
+use crate::redis::{Hold, Intended, Placed, Seen, Slot, Token};
+use crate::tags::{Looked, Tag};
 use crate::wire::Kick;
 
 impl Shared {
@@ -25,6 +30,54 @@ impl Shared {
                 counters.l2_errors.add(1);
             }
             done(placed);
+        })
+    }
+
+    /// Holds one key for the writer of this token, whose value is to be stored with these tags, in one round trip.
+    pub fn hold_to_store(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        token: Token,
+        time: Duration,
+        tags: Seen,
+        done: impl FnOnce(Result<Intended>) + Send + 'static,
+    ) -> Kick {
+        let counters = self.counters.clone();
+        self.tier.hold_to_store(slot, self.hold_of(key, token, time), tags, move |intended| {
+            if intended.is_err() {
+                counters.l2_errors.add(1);
+            }
+            done(intended);
+        })
+    }
+
+    /// Stores what the writer of this token has written since the intent of this number, with the versions that its tags
+    /// had then: as [`Tier::store_held`](crate::redis::Tier::store_held).
+    #[expect(clippy::too_many_arguments, reason = "what is stored, by whom, and what is to be known of it")]
+    pub fn store_held(
+        &self,
+        slot: Slot,
+        key: &[u8],
+        writer: (Token, u64),
+        record: Record,
+        vector: Vector,
+        clock: &Clock,
+        done: impl FnOnce(Result<(Option<u64>, Looked)>) + Send + 'static,
+    ) -> Kick {
+        let (when, prefix, counters) = (When::now(clock), self.prefix.clone(), self.counters.clone());
+        let (name, at) = (self.layout.entry(key), self.layout.before_key());
+        let tags: Vec<Tag> = vector.tags.iter().map(|(tag, _)| tag.clone()).collect();
+        let entry = move |server_now: u64| {
+            let (bytes, life) =
+                entry_of(&record, &vector, &when, server_now, Token::default(), &prefix, &name[at..]);
+            (name, bytes, life)
+        };
+        self.tier.store_held(slot, writer, entry, tags, move |stored| {
+            if stored.is_err() {
+                counters.l2_errors.add(1);
+            }
+            done(stored);
         })
     }
 
@@ -54,12 +107,13 @@ impl Shared {
     }
 
     fn holds(&self, keys: &[Vec<u8>], token: Token, time: Duration) -> Vec<(Vec<u8>, Hold)> {
-        let hold = |key: &Vec<u8>| {
-            let stub = Entry { state: State::Hold, ..Entry::default() };
-            let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
-            stub.truncate(envelope::HEADER);
-            (self.layout.entry(key), Hold { token, time, stub: stub.into() })
-        };
-        keys.iter().map(hold).collect()
+        keys.iter().map(|key| self.hold_of(key, token, time)).collect()
+    }
+
+    fn hold_of(&self, key: &[u8], token: Token, time: Duration) -> (Vec<u8>, Hold) {
+        let stub = Entry { state: State::Hold, ..Entry::default() };
+        let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
+        stub.truncate(envelope::HEADER);
+        (self.layout.entry(key), Hold { token, time, stub: stub.into() })
     }
 }
