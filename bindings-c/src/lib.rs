@@ -30,5 +30,6 @@ mod lease;
 mod observe;
 mod queue;
 mod slots;
-pub mod types;
+pub mod through;
+mod types;
 mod update;

@@ -9,6 +9,7 @@ use super::through::Storing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::redis::Token;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, lock};
+use crate::tags::TagSet;
 
 /// More updates than this at once are refused.
 const MAX_UPDATES: usize = 100_000;
@@ -45,6 +46,8 @@ struct Holder {
 pub(crate) struct Update {
     pub id: u64,
     pub keys: Vec<Vec<u8>>,
+    /// The tags that it ends, held beside the keys.
+    pub tags: TagSet,
     /// Its name in the shared tier.
     pub token: Token,
     /// For how long the keys are held after it, in ms.

@@ -41,7 +41,7 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    fn forget_tags(&self, tags: &TagSet) {
+    pub(super) fn forget_tags(&self, tags: &TagSet) {
         tags.iter().for_each(|tag| self.forget_tag(tag));
     }
 

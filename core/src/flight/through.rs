@@ -91,6 +91,10 @@ impl Tiers {
         self.check_open(OPERATION)?;
         key::check(key, OPERATION)?;
         let (intent_ttl, hold) = o.check()?;
+        if !o.tags.is_empty() {
+            let message = "tags to invalidate are for update; make this write inside of one";
+            return Err(Error::new(ErrorKind::InvalidOption, OPERATION, message));
+        }
         let storing = value.map(|value| self.storing(value, put)).transpose()?;
         let bytes = key.len() + storing.as_ref().map_or(0, |storing| storing.value.bytes.len());
         let sink = reply.sink(OPERATION, None)?;
@@ -152,7 +156,7 @@ impl Tiers {
             _ => {
                 match storing {
                     Some(storing) => self.store_here(&update, storing),
-                    None => self.let_go(&update),
+                    None => self.let_go(&update, None),
                 }
                 Ok(done(false))
             }
@@ -208,7 +212,8 @@ impl Tiers {
         }
         let seen = storing.as_ref().map(|storing| self.seen_by(storing, intent_ttl)).unwrap_or_default();
         let token = rand::random();
-        let update = Update { id, keys: vec![key.clone()], token, hold, in_turn: true, storing };
+        let update =
+            Update { id, keys: vec![key.clone()], token, hold, in_turn: true, storing, ..Update::default() };
         if let Err(error) = self.holds.begin(update, now, now.saturating_add(millis(intent_ttl))) {
             return Turn::Refused(error);
         }
@@ -282,7 +287,7 @@ impl Tiers {
                 Err(_) => {
                     // It may be there or not, and a later one as well.
                     shared.let_go_later(&update);
-                    me.let_go(&update);
+                    me.let_go(&update, None);
                     done(receipt(true));
                 }
             }

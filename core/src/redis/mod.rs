@@ -46,7 +46,7 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use fenced::{Claim, Leaving, Seen, Token};
-pub(crate) use holding::{Hold, Placed};
+pub(crate) use holding::{Hold, Holds, Numbers, Placed, TagHold};
 pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::{Acquired, Landed, Revalidated};
 pub(crate) use tags::{Invalidated, TagSpace};

@@ -21,17 +21,18 @@ pub(super) enum Script {
     InvalidateTags,
     Sweep,
     Store,
+    HoldTags,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
 }
 
 use Script::{
-    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Store, Sweep,
-    Tags,
+    Acquire, Beat, Extend, Fill, HoldTags, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate,
+    Store, Sweep, Tags,
 };
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 13] = [
+pub(super) const ALL: [Script; 14] = [
     Acquire,
     Fill,
     Extend,
@@ -45,6 +46,7 @@ pub(super) const ALL: [Script; 13] = [
     InvalidateTags,
     Sweep,
     Store,
+    HoldTags,
 ];
 
 impl Script {
@@ -64,6 +66,7 @@ impl Script {
             InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
             Sweep => include_str!("scripts/sweep.lua"),
             Store => include_str!("scripts/store.lua"),
+            HoldTags => include_str!("scripts/hold_tags.lua"),
             Look => "",
         }
     }
@@ -150,7 +153,7 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             // Gone is not what any entry carries.
-            InvalidateTags => {
+            InvalidateTags | HoldTags => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
