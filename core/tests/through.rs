@@ -150,6 +150,18 @@ async fn a_value_goes_to_the_source_and_then_into_the_cache() {
 }
 
 #[tokio::test]
+async fn the_first_write_of_a_process_is_stored_as_well() {
+    let server = Server::start();
+    for _ in 0..5 {
+        let cache = open(&server.url(), "shop");
+        set(&through(&cache, &Table::default()), "k", "first").await.unwrap();
+        assert!(server.entry("shop", "k").is_some());
+        assert_eq!(cached(&cache, "k").await.as_deref(), Some("first"));
+        cache.delete("k").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_fails_leaves_the_key_invalidated() {
     let (_server, caches) = caches();
     for cache in &caches {

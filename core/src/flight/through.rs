@@ -40,9 +40,8 @@ pub(crate) struct Storing {
     value: Value,
     ttl: Duration,
     tags: TagSet,
-    /// The count of invalidations of tags before the intent, and when that was.
+    /// The count of invalidations of tags before the intent.
     moment: u64,
-    since: u64,
     /// What the shared tier said to the intent; none where it could not be told.
     intended: Option<Intended>,
 }
@@ -181,7 +180,7 @@ impl Tiers {
         check_codec(OPERATION, put.codec)?;
         let value = admit(&self.options, OPERATION, value, put.codec)?;
         let tags = self.tags_of(OPERATION, put)?;
-        Ok(Storing { value, ttl, tags, moment: 0, since: 0, intended: None })
+        Ok(Storing { value, ttl, tags, moment: 0, intended: None })
     }
 
     fn next_turn(&self, key: &[u8]) {
@@ -208,7 +207,7 @@ impl Tiers {
         };
         let now = self.clock.now_ms();
         if let Some(storing) = &mut storing {
-            (storing.moment, storing.since) = (self.known.look().moment(), now);
+            storing.moment = self.known.look().moment();
         }
         let seen = storing.as_ref().map(|storing| self.seen_by(storing, intent_ttl)).unwrap_or_default();
         let token = rand::random();
@@ -257,8 +256,8 @@ impl Tiers {
     ) -> Kick {
         let dropped = self.known.was_dropped(&storing.tags, storing.moment);
         let ready = match &storing.intended {
-            Some(Intended { number: Some(number), looked }) if update.hold == 0 && !dropped => {
-                shared.vector(&storing.tags, looked, storing.since).ok().map(|(vector, _)| (*number, vector))
+            Some(Intended { number: Some(number), left, looked }) if update.hold == 0 && !dropped => {
+                shared.vector(&storing.tags, looked, *left).ok().map(|(vector, _)| (*number, vector))
             }
             _ => None,
         };

@@ -103,6 +103,11 @@ impl Beside {
         calls
     }
 
+    /// When it left, in ms of the cache's clock.
+    pub(super) fn asked(&self) -> u64 {
+        self.look.asked
+    }
+
     /// What was seen; nothing where the server would not say.
     pub(super) fn take(&self, replies: &mut Vec<Reply>) -> Looked {
         let reply = self.call.as_ref().and_then(|_| replies.pop());

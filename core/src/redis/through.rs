@@ -19,6 +19,8 @@ use crate::wire::{Kick, Reply};
 pub(crate) struct Intended {
     /// The number of the intent; none from a server without scripts, which stores no such value.
     pub number: Option<u64>,
+    /// When it left, in ms of the cache's clock.
+    pub left: u64,
     /// The versions of its tags as they were then.
     pub looked: Looked,
 }
@@ -38,11 +40,11 @@ impl Tier {
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let beside = Beside::loading(tier, tags);
             let calls = beside.with(tier.intents(&[hold]));
-            let fenced = turn.connection.scripts.is_some();
+            let (fenced, left) = (turn.connection.scripts.is_some(), beside.asked());
             let finish = move |mut replies: Vec<Reply>| {
                 let looked = beside.take(&mut replies);
                 let number = last_of(&replies)?;
-                Ok(Intended { number: fenced.then_some(number), looked })
+                Ok(Intended { number: fenced.then_some(number), left, looked })
             };
             (calls, finish)
         };
