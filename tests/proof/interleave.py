@@ -2,9 +2,9 @@
 
 Each schedule has a key of its own. Two processes read it twice each, with a fetch that takes a while before and
 after it looks at the truth; two others change the truth and then invalidate the key. All waits are drawn from the
-seed and the number of the schedule. Where the cache writes values (`write-through`) each of them stores two new rows
-at once instead, and their values with them. When everybody is done, what the shared tier holds must be the truth, or
-nothing.
+seed and the number of the schedule. Where the cache writes values (`write-through`) each of them stores two
+new rows at once instead, with their values. When everybody is done, what the shared tier holds must be the truth,
+or nothing.
 
 The controls do the same without leases: they must leave stale values behind, or the schedules prove nothing.
 """
