@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 import redis_server  # noqa: E402
 import runners  # noqa: E402
 
-DOCUMENTS = ("README.md", "docs/coherence.md", "docs/from-the-guide.md")
+DOCUMENTS = ("README.md", "docs/coherence.md", "docs/from-the-guide.md", "docs/patterns.md")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_PROGRAMS = {"sh"}
 MODULE_LINE = {"python": re.compile(r"^(?:from|import) .*\n", re.M), "js": re.compile(r"^import .*\n", re.M)}
