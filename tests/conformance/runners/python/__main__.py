@@ -29,9 +29,7 @@ def main() -> int:
     options.add_argument("--corpus", type=Path, help="folder of the scenarios")
     options.add_argument("--redis", default="", help="URL of a Redis")
     options.add_argument("--out", type=Path, help="file for the results")
-    options.add_argument(
-        "--agent", action="store_true", help="read steps from standard input"
-    )
+    options.add_argument("--agent", action="store_true", help="read steps from standard input")
     given = options.parse_args()
     if given.agent:
         agent(sys.stdin, sys.stdout)
@@ -41,9 +39,7 @@ def main() -> int:
         print(f"no scenario in {given.corpus}", file=sys.stderr)
         return 2
     backends = (("memory", "memory://"), ("redis", given.redis))
-    results = [
-        result(file, backend, url) for file in files for backend, url in backends
-    ]
+    results = [result(file, backend, url) for file in files for backend, url in backends]
     if given.out:
         given.out.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
     failed = sum(not each["ok"] for each in results)

@@ -72,9 +72,7 @@ class Fetches:
 
     def _brought(self, value: Any) -> Any:
         if "tags" in self._spec or "ttl" in self._spec:
-            return Fetched(
-                value, ttl=build(self._spec.get("ttl")), tags=self._spec.get("tags")
-            )
+            return Fetched(value, ttl=build(self._spec.get("ttl")), tags=self._spec.get("tags"))
         return value
 
     async def _load_many(self, missing: list[Any]) -> dict[Any, Any]:
@@ -136,9 +134,7 @@ async def concurrent(runner: Runner, cache: CacheService, step: Step) -> None:
 
         key, fetch = step.value("key"), runner.world.fetch(load)
         try:
-            caller.value = await runner.world.call(
-                cache, "get_or_fetch", key, fetch=fetch, **step.put()
-            )
+            caller.value = await runner.world.call(cache, "get_or_fetch", key, fetch=fetch, **step.put())
         except BaseException as error:
             caller.error = error
 
@@ -148,22 +144,16 @@ async def concurrent(runner: Runner, cache: CacheService, step: Step) -> None:
     _expect_outcomes(runner, step, leader, callers)
 
 
-def _expect_outcomes(
-    runner: Runner, step: Step, leader: str, callers: list[Caller]
-) -> None:
+def _expect_outcomes(runner: Runner, step: Step, leader: str, callers: list[Caller]) -> None:
     shared: BaseException | None = None
     for number, caller in enumerate(callers):
         if caller.led and leader == "cancel":
             if not runner.world.is_cancellation(caller.error):
-                raise Failed(
-                    f"the cancelled leader got {caller.value!r}, {caller.error!r}"
-                )
+                raise Failed(f"the cancelled leader got {caller.value!r}, {caller.error!r}")
             continue
         if caller.led and leader == "panic":
             if not isinstance(caller.error, Panic):
-                raise Failed(
-                    f"the leader that died got {caller.value!r}, {caller.error!r}"
-                )
+                raise Failed(f"the leader that died got {caller.value!r}, {caller.error!r}")
             continue
         try:
             if caller.error is not None and not isinstance(caller.error, Exception):
@@ -174,9 +164,5 @@ def _expect_outcomes(
         except Exception as problem:
             raise Failed(f"caller {number}: {problem}") from problem
         shared = shared or caller.error
-        if (
-            "error" in step.get("fetch")
-            and step.get("expect_error")
-            and caller.error is not shared
-        ):
+        if "error" in step.get("fetch") and step.get("expect_error") and caller.error is not shared:
             raise Failed(f"caller {number} got another error object")

@@ -66,8 +66,4 @@ async def _run(scenario: dict[str, Any], url: str, world: World) -> None:
 
 
 def _told(problem: BaseException) -> str:
-    return (
-        str(problem)
-        if isinstance(problem, Failed)
-        else f"{type(problem).__name__}: {problem}"
-    )
+    return str(problem) if isinstance(problem, Failed) else f"{type(problem).__name__}: {problem}"

@@ -47,9 +47,7 @@ class Step:
         self.fields = fields
         self.op: str = fields.get("op", "")
         self.cache: str = fields.get("cache") or "a"
-        self.during = [
-            Step(step) for step in (fields.get("fetch") or {}).get("during") or []
-        ]
+        self.during = [Step(step) for step in (fields.get("fetch") or {}).get("during") or []]
         self.inner = Step(fields["step"]) if "step" in fields else None
 
     def __contains__(self, field: str) -> bool:
@@ -110,16 +108,12 @@ class Runner:
             except Failed as problem:
                 raise Failed(f"step {number}, {step.op}: {problem}") from problem
             except Exception as problem:
-                raise Failed(
-                    f"step {number}, {step.op}: {type(problem).__name__}: {problem}"
-                ) from problem
+                raise Failed(f"step {number}, {step.op}: {type(problem).__name__}: {problem}") from problem
 
     async def step(self, step: Step) -> None:
         """Do one step."""
         if step.op == "open":
-            await self._expect_error(
-                step, self.open(step.cache, build(step.get("options") or {}))
-            )
+            await self._expect_error(step, self.open(step.cache, build(step.get("options") or {})))
             return None
         if step.op == "eventually":
             return await self._eventually(step)
@@ -174,9 +168,7 @@ class Runner:
             error = raised
         else:
             if step.get("expect_error"):
-                raise Failed(
-                    f"{step.get('expect_error')} was expected, nothing went wrong"
-                )
+                raise Failed(f"{step.get('expect_error')} was expected, nothing went wrong")
             return value
         self.expect_error(step, error)
         return None
@@ -212,21 +204,11 @@ class Runner:
     def expect_fetches(self, step: Step, runs: int) -> None:
         """Compare how often the fetch ran."""
         if "expect_fetches" in step and runs != step.get("expect_fetches"):
-            raise Failed(
-                f"the fetch ran {runs} times, expected {step.get('expect_fetches')}"
-            )
+            raise Failed(f"the fetch ran {runs} times, expected {step.get('expect_fetches')}")
 
-    async def _write(
-        self, step: Step, cache: CacheService, method: str, *args: Any, **kwargs: Any
-    ) -> None:
-        receipt = await self._expect_error(
-            step, self.world.call(cache, method, *args, **kwargs)
-        )
-        if (
-            receipt is not None
-            and "expect_pending" in step
-            and receipt.pending is not step.get("expect_pending")
-        ):
+    async def _write(self, step: Step, cache: CacheService, method: str, *args: Any, **kwargs: Any) -> None:
+        receipt = await self._expect_error(step, self.world.call(cache, method, *args, **kwargs))
+        if receipt is not None and "expect_pending" in step and receipt.pending is not step.get("expect_pending"):
             raise Failed(f"pending is {receipt.pending}")
         if receipt is not None and "remember" in step:
             self._tokens[step.get("remember")] = receipt.token
@@ -234,9 +216,7 @@ class Runner:
     # The operations.
 
     async def _get(self, cache: CacheService, step: Step) -> None:
-        actual = await self._expect_error(
-            step, self.world.call(cache, "get", step.value("key"), _MISS)
-        )
+        actual = await self._expect_error(step, self.world.call(cache, "get", step.value("key"), _MISS))
         if step.get("expect_error"):
             return
         if step.get("expect_miss"):
@@ -248,9 +228,7 @@ class Runner:
             self.expect_value(step, actual)
 
     async def _set(self, cache: CacheService, step: Step) -> None:
-        await self._write(
-            step, cache, "set", step.value("key"), step.value("value"), **step.put()
-        )
+        await self._write(step, cache, "set", step.value("key"), step.value("value"), **step.put())
 
     async def _delete(self, cache: CacheService, step: Step) -> None:
         await self._write(step, cache, "delete", step.value("key"))
@@ -265,16 +243,12 @@ class Runner:
         await self._write(step, cache, "close")
 
     async def _get_many(self, cache: CacheService, step: Step) -> None:
-        actual = await self._expect_error(
-            step, self.world.call(cache, "get_many", step.value("keys"))
-        )
+        actual = await self._expect_error(step, self.world.call(cache, "get_many", step.value("keys")))
         if not step.get("expect_error"):
             self._expect_entries(step, actual)
 
     async def _set_many(self, cache: CacheService, step: Step) -> None:
-        entries = [
-            (build(key), build(value)) for key, value in step.get("entries") or []
-        ]
+        entries = [(build(key), build(value)) for key, value in step.get("entries") or []]
         await self._write(step, cache, "set_many", entries, **step.put())
 
     async def _delete_many(self, cache: CacheService, step: Step) -> None:
@@ -282,9 +256,7 @@ class Runner:
 
     async def _get_or_fetch(self, cache: CacheService, step: Step) -> None:
         fetches = Fetches(self, cache, step)
-        call = self.world.call(
-            cache, "get_or_fetch", step.value("key"), fetch=fetches.fetch, **step.put()
-        )
+        call = self.world.call(cache, "get_or_fetch", step.value("key"), fetch=fetches.fetch, **step.put())
         value, error = await outcome(call)
         fetches.check()
         self.expect_fetches(step, fetches.runs)
@@ -303,9 +275,7 @@ class Runner:
 
     async def _update(self, cache: CacheService, step: Step) -> None:
         fetches = Fetches(self, cache, step)
-        options = {
-            name: build(value) for name, value in (step.get("options") or {}).items()
-        }
+        options = {name: build(value) for name, value in (step.get("options") or {}).items()}
         call = self.world.call(
             cache,
             "update",
@@ -318,17 +288,11 @@ class Runner:
         fetches.check()
         self.expect_fetches(step, fetches.runs)
         self.expect_error(step, error)
-        if (
-            error is None
-            and "expect_pending" in step
-            and updated[1].pending is not step.get("expect_pending")
-        ):
+        if error is None and "expect_pending" in step and updated[1].pending is not step.get("expect_pending"):
             raise Failed(f"pending is {updated[1].pending}")
 
     async def _explain(self, cache: CacheService, step: Step) -> None:
-        seen = await self._expect_error(
-            step, self.world.call(cache, "explain", step.value("key"))
-        )
+        seen = await self._expect_error(step, self.world.call(cache, "explain", step.value("key")))
         if seen is None:
             return
         hold = seen["hold"]
@@ -342,11 +306,7 @@ class Runner:
                 raise Failed(f"{field} is {actual.get(field)}, expected {expected}")
 
     async def _observe(self, cache: CacheService, step: Step) -> None:
-        token = (
-            self._tokens.get(step.get("token_of"))
-            if "token_of" in step
-            else step.get("token")
-        )
+        token = self._tokens.get(step.get("token_of")) if "token_of" in step else step.get("token")
         if token is None:
             raise Failed("there is no token")
 
@@ -373,16 +333,12 @@ class Runner:
                 raise Failed(f"a partial failure was expected, got {error!r}")
             expected = set(step.value("expect_failed"))
             if set(error.failed) != expected:
-                raise Failed(
-                    f"failed are {sorted(error.failed)}, expected {sorted(expected)}"
-                )
+                raise Failed(f"failed are {sorted(error.failed)}, expected {sorted(expected)}")
             if not step.get("expect_error"):
                 error = None
         self.expect_error(step, error)
         if "expect_missing" in step and fetches.asked != step.value("expect_missing"):
-            raise Failed(
-                f"the fetch was asked for {fetches.asked}, expected {step.value('expect_missing')}"
-            )
+            raise Failed(f"the fetch was asked for {fetches.asked}, expected {step.value('expect_missing')}")
         self._expect_entries(step, actual)
 
     async def _eventually(self, step: Step) -> None:

@@ -68,9 +68,7 @@ def same(expected: Any, actual: Any) -> bool:
     if isinstance(expected, list):
         if not isinstance(actual, list) or len(expected) != len(actual):
             return False
-        return all(
-            same(one, other) for one, other in zip(expected, actual, strict=True)
-        )
+        return all(same(one, other) for one, other in zip(expected, actual, strict=True))
     if isinstance(expected, dict):
         if not isinstance(actual, dict) or expected.keys() != actual.keys():
             return False

@@ -27,9 +27,7 @@ class World(Protocol):
 
     name: str
 
-    async def call(
-        self, cache: CacheService, method: str, *args: Any, **kwargs: Any
-    ) -> Any:
+    async def call(self, cache: CacheService, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method by the name that it has in all languages."""
 
     def fetch(self, fetch: Fetch) -> Callable[..., Any]:
@@ -38,9 +36,7 @@ class World(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Let others run."""
 
-    async def at_once(
-        self, callers: list[Callable[[], Coroutine[Any, Any, None]]]
-    ) -> None:
+    async def at_once(self, callers: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Run all these callers at the same time. They do not fail."""
 
     async def cancelled(self) -> None:
@@ -67,9 +63,7 @@ class Plain:
 
     name = "sync"
 
-    async def call(
-        self, cache: CacheService, method: str, *args: Any, **kwargs: Any
-    ) -> Any:
+    async def call(self, cache: CacheService, method: str, *args: Any, **kwargs: Any) -> Any:
         """Block."""
         return getattr(cache, method)(*args, **kwargs)
 
@@ -81,15 +75,10 @@ class Plain:
         """Sleep as a thread."""
         time.sleep(seconds)  # noqa: ASYNC251  (no loop is there)
 
-    async def at_once(
-        self, callers: list[Callable[[], Coroutine[Any, Any, None]]]
-    ) -> None:
+    async def at_once(self, callers: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Give each a thread."""
         threads = [
-            threading.Thread(
-                target=lambda caller=caller: at_once(caller()), daemon=True
-            )
-            for caller in callers
+            threading.Thread(target=lambda caller=caller: at_once(caller()), daemon=True) for caller in callers
         ]
         for thread in threads:
             thread.start()
@@ -114,9 +103,7 @@ class Tasks:
 
     name = "async"
 
-    async def call(
-        self, cache: CacheService, method: str, *args: Any, **kwargs: Any
-    ) -> Any:
+    async def call(self, cache: CacheService, method: str, *args: Any, **kwargs: Any) -> Any:
         """Await the twin."""
         twin: Awaitable[Any] = getattr(cache, "a" + method)(*args, **kwargs)
         return await twin
@@ -129,9 +116,7 @@ class Tasks:
         """Sleep as a task."""
         await asyncio.sleep(seconds)
 
-    async def at_once(
-        self, callers: list[Callable[[], Coroutine[Any, Any, None]]]
-    ) -> None:
+    async def at_once(self, callers: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Give each a task."""
         await asyncio.wait([asyncio.create_task(caller()) for caller in callers])
 
