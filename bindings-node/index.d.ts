@@ -114,6 +114,17 @@ export interface CacheOptions {
   codec?: Codec | undefined
   /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
   refreshAhead?: boolean | undefined
+  /**
+   * How entries stand in the shared tier: `plain` is bare JSON at `prefix:key`, for programs that know nothing of
+   * Scrubjay; such entries have no lease, no tags and no proof that they belong to their key. Default `scrubjay`.
+   */
+  format?: 'scrubjay' | 'plain' | undefined
+  /** Whether memory follows writes of plain entries by other programs, by the server's tracking. Default false. */
+  tracking?: boolean | undefined
+  /** A channel whose messages are keys that other programs have changed: they are invalidated. Default: none. */
+  subscribeInvalidations?: string | null | undefined
+  /** A channel on which the keys of `set`, `delete` and `update` are told to other programs. Default: none. */
+  publishInvalidations?: string | null | undefined
   /** Whether every hit is decoded anew, for callers that change what they get. Default false: hits share a value. */
   isolate?: boolean | undefined
   /** Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's. */
@@ -148,6 +159,10 @@ export interface SharedOptions {
   max_tags?: number | undefined
   codec?: Codec | undefined
   refresh_ahead?: boolean | undefined
+  format?: 'scrubjay' | 'plain' | undefined
+  tracking?: boolean | undefined
+  subscribe_invalidations?: string | null | undefined
+  publish_invalidations?: string | null | undefined
   isolate?: boolean | undefined
   tls_ca?: string | null | undefined
   tls_cert?: string | null | undefined

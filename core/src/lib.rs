@@ -29,7 +29,7 @@ pub use codec::{Codec, Raw};
 pub use error::{Error, ErrorKind, Failure, Result};
 pub use explain::{Explanation, HoldSeen, LeaseSeen, Reason};
 pub use host::{ConsistencyToken, Receipt};
-pub use key::template;
+pub use key::{Format, template};
 pub use memo::{Cached, CachedOptions, cached};
 pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
 pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl, UpdateOptions};

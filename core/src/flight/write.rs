@@ -19,7 +19,7 @@ use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
-use crate::key;
+use crate::key::{self, Format};
 use crate::redis::Slot;
 use crate::tags::TagSet;
 use crate::wire::Kick;
@@ -123,6 +123,11 @@ impl Tiers {
     /// Empties the cache, its namespace in the shared tier included: `Done`.
     pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
         self.check_open("clear")?;
+        if self.options.format == Format::Plain && self.options.prefix.is_empty() {
+            let message =
+                "prefix must not be empty for clear where format is plain: it would delete the whole database";
+            return Err(Error::new(ErrorKind::InvalidOption, "clear", message));
+        }
         self.counters.invalidations.add(1);
         let Some(shared) = &self.shared else {
             self.forget_all();
@@ -282,8 +287,8 @@ pub(super) fn receipt_of_tags(sequence: Option<u64>) -> Receipt {
 fn numbered(sequence: Option<u64>, token: impl FnOnce(u64) -> ConsistencyToken) -> Receipt {
     match sequence {
         None => receipt(true),
-        // A server without scripts counts nothing.
-        Some(0) => receipt(false),
+        // Nobody counts the writes of a server without scripts, or plain ones: it is later than all.
+        Some(0) => Receipt { pending: false, token: token(u64::MAX) },
         Some(sequence) => Receipt { pending: false, token: token(sequence) },
     }
 }

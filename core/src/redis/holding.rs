@@ -76,7 +76,7 @@ impl Tier {
             let fenced = turn.connection.scripts.is_some();
             let (calls, keys) = tier.holding(&holds);
             let finish = move |replies: Vec<Reply>| {
-                let numbers = numbers_of(&replies, keys)?;
+                let numbers = numbers_of(&replies, keys, fenced)?;
                 Ok(if fenced { Placed::Held(numbers) } else { Placed::Deleted })
             };
             (calls, finish)
@@ -96,10 +96,14 @@ impl Tier {
         done: impl FnOnce(Holds, Result<Numbers, Error>) + Send + 'static,
     ) -> Kick {
         let sent = holds.clone();
-        let prepare = move |tier: &Tier, _: &Turn<'_>| {
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let position = tier.pending.position();
-            let (calls, keys) = tier.holding(&sent);
-            (calls, move |replies: Vec<Reply>| Ok((numbers_of(&replies, keys)?, position)))
+            let is_counted = turn.connection.scripts.is_some();
+            let (mut calls, keys) = tier.holding(&sent);
+            if !is_counted {
+                calls.extend(tier.tellings(sent.keys.iter().map(|(name, _)| &name[..])));
+            }
+            (calls, move |replies: Vec<Reply>| Ok((numbers_of(&replies, keys, is_counted)?, position)))
         };
         let pending = self.pending.clone();
         self.run(
@@ -134,7 +138,7 @@ impl Tier {
     }
 
     /// The calls that invalidate pending keys, and end the holds of those that have one.
-    pub(super) fn due_calls(&self, names: Vec<Vec<u8>>) -> Vec<Call> {
+    pub(super) fn due_calls(&self, names: Vec<Vec<u8>>, scripted: bool) -> Vec<Call> {
         let (mut holds, mut free) = (Vec::new(), Vec::new());
         for name in names {
             match self.pending.hold_of(&name) {
@@ -142,8 +146,11 @@ impl Tier {
                 None => free.push(name),
             }
         }
-        let mut calls = self.invalidations(&free);
+        let mut calls = self.invalidations(&free, scripted);
         calls.extend(self.intents(&holds));
+        if !scripted {
+            calls.extend(self.tellings(holds.iter().map(|(name, _)| &name[..])));
+        }
         calls
     }
 
@@ -154,12 +161,15 @@ impl Tier {
         let call = |some: &[(Vec<u8>, Hold)]| {
             let (_, first) = &some[0];
             let time = if first.time.is_zero() { 0 } else { millis(first.time) };
+            // Nothing has changed before the hold ends.
+            let told = if time == 0 { self.told() } else { Bytes::new() };
             let names = some.iter().map(|(name, _)| Bytes::copy_from_slice(name));
             let arguments = [
                 self.channel.clone(),
                 number(self.before_key as u64),
                 Bytes::copy_from_slice(&first.token),
                 number(time),
+                told,
             ];
             Call {
                 script: Script::Intent,
@@ -172,7 +182,7 @@ impl Tier {
 }
 
 /// The numbers in the replies to the calls of keys, so many, and of tags behind them.
-fn numbers_of(replies: &[Reply], keys: usize) -> Result<Numbers, Trouble> {
+fn numbers_of(replies: &[Reply], keys: usize, is_counted: bool) -> Result<Numbers, Trouble> {
     let (keys, tags) = replies.split_at_checked(keys).ok_or(Trouble::Unexpected)?;
-    Ok(Numbers { keys: last_of(keys)?, tags: last_of(tags)? })
+    Ok(Numbers { keys: last_of(keys, is_counted)?, tags: last_of(tags, is_counted)? })
 }

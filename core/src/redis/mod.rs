@@ -6,6 +6,9 @@
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
 //!  ├─ holding         keys that are held while their writers are at work
+//!  ├─ plain           entries of programs that know nothing of Scrubjay
+//!  ├─ sweep           frees what a clear has ended
+//!  ├─ telling         keys on the channel of those programs
 //!  ├─ tags            versions of tags, in a partition of their own
 //!  ├─ pending         invalidations that have not landed; landing retries them
 //!  ├─ following       listens to the server, and tells it again what another one may have lost
@@ -33,11 +36,14 @@ mod landing;
 mod link;
 mod net;
 mod pending;
+mod plain;
 mod push;
 mod recent;
 mod scripts;
 mod server_time;
+mod sweep;
 mod tags;
+mod telling;
 mod through;
 mod tier;
 mod tls;
@@ -45,8 +51,9 @@ mod trouble;
 
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
-pub(crate) use fenced::{Claim, Leaving, Seen, Token};
+pub(crate) use fenced::{Cause, Claim, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Holds, Numbers, Placed, TagHold};
+pub(crate) use plain::Plain;
 pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::{Acquired, Landed, Revalidated};
 pub(crate) use tags::{Invalidated, TagSpace};

@@ -24,11 +24,13 @@ pub(super) enum Script {
     HoldTags,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
+    /// None: a key is told to other programs.
+    Tell,
 }
 
 use Script::{
     Acquire, Beat, Extend, Fill, HoldTags, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate,
-    Store, Sweep, Tags,
+    Store, Sweep, Tags, Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
@@ -67,7 +69,7 @@ impl Script {
             Sweep => include_str!("scripts/sweep.lua"),
             Store => include_str!("scripts/store.lua"),
             HoldTags => include_str!("scripts/hold_tags.lua"),
-            Look => "",
+            Look | Tell => "",
         }
     }
 }
@@ -159,6 +161,7 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             Tags | Look => self.look(to),
+            Tell => to.command(&[b"PUBLISH", &self.arguments[0], &self.arguments[1]]),
             Sweep => {
                 to.begin(1 + self.keys.len());
                 to.part(b"UNLINK");

@@ -178,7 +178,7 @@ impl Tier {
                 (space.invalidations(&tags), turn.connection.scripts.is_some(), space.known.look());
             let position = pending.position();
             let finish = move |replies: Vec<Reply>| {
-                let sequence = last_of(&replies)?;
+                let sequence = last_of(&replies, fenced)?;
                 let whole = tags.iter().any(|tag| tag.is_empty());
                 if whole && fenced {
                     pending.landed_clear(position);

@@ -43,7 +43,7 @@ impl Tier {
             let (fenced, left) = (turn.connection.scripts.is_some(), beside.asked());
             let finish = move |mut replies: Vec<Reply>| {
                 let looked = beside.take(&mut replies);
-                let number = last_of(&replies)?;
+                let number = last_of(&replies, fenced)?;
                 Ok(Intended { number: fenced.then_some(number), left, looked })
             };
             (calls, finish)
@@ -80,6 +80,7 @@ impl Tier {
                     number(millis(life)),
                     tier.channel.clone(),
                     key,
+                    tier.told(),
                 ],
             };
             let calls = beside.with(vec![call]);

@@ -64,12 +64,12 @@ impl Shared {
         clock: &Clock,
         done: impl FnOnce(Result<(Option<u64>, Looked)>) + Send + 'static,
     ) -> Kick {
-        let (when, prefix, counters) = (When::now(clock), self.prefix.clone(), self.counters.clone());
-        let (name, at) = (self.layout.entry(key), self.layout.before_key());
+        let (when, layout, counters) = (When::now(clock), self.layout.clone(), self.counters.clone());
+        let (name, at) = (layout.entry(key), layout.before_key());
         let tags: Vec<Tag> = vector.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let entry = move |server_now: u64| {
             let (bytes, life) =
-                entry_of(&record, &vector, &when, server_now, Token::default(), &prefix, &name[at..]);
+                entry_of(&record, &vector, &when, server_now, Token::default(), &layout, &name[at..]);
             (name, bytes, life)
         };
         self.tier.store_held(slot, writer, entry, tags, move |stored| {
@@ -123,7 +123,7 @@ impl Shared {
 
     fn hold_of(&self, key: &[u8], token: Token, time: Duration) -> (Vec<u8>, Hold) {
         let stub = Entry { state: State::Hold, ..Entry::default() };
-        let mut stub = envelope::encode(&stub, self.prefix.as_bytes(), key);
+        let mut stub = envelope::encode(&stub, self.layout.prefix(), key);
         stub.truncate(envelope::HEADER);
         (self.layout.entry(key), Hold { token, time, stub: stub.into() })
     }

@@ -1,5 +1,6 @@
 -- Stores a value that was written, not loaded: it voids the lease of whoever loads the key, and tells all.
--- KEYS: entry, sequence. ARGV: the new entry, its life in ms, channel, key.
+-- KEYS: entry, sequence. ARGV: the new entry, its life in ms, channel, key,
+-- a channel of other programs or nothing.
 -- Answers the number of the write in its sequence; below zero where a writer holds the key, so that nothing was stored.
 local time = redis.call('TIME')
 if redis.call('EXISTS', KEYS[2]) == 0 then
@@ -17,5 +18,9 @@ if not held then
 end
 redis.call('SETRANGE', KEYS[1], 24, struct.pack('<I8', sequence))
 -- Who may not tell it is found out by the gap in the sequence.
-redis.pcall('PUBLISH', ARGV[3], struct.pack('<I8', sequence) .. 'i' .. struct.pack('<I2', #ARGV[4]) .. ARGV[4])
+redis.pcall('PUBLISH', ARGV[3], struct.pack('<I8', sequence) .. (ARGV[5] == '' and 'i' or 'p')
+  .. struct.pack('<I2', #ARGV[4]) .. ARGV[4])
+if ARGV[5] ~= '' then
+  redis.pcall('PUBLISH', ARGV[5], ARGV[4])
+end
 return held and -sequence or sequence

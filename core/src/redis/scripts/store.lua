@@ -1,6 +1,7 @@
 -- Stores what a writer has written to the source, and ends its hold: if nobody else has held the key or written it since
 -- its intent. Else this does nothing, and the writer is to invalidate.
--- KEYS: entry, sequence. ARGV: token of the writer, the number of its intent, the new entry, its life in ms, channel, key.
+-- KEYS: entry, sequence. ARGV: token of the writer, the number of its intent, the new entry, its life in ms, channel, key,
+-- a channel of other programs or nothing.
 -- Answers the number of the write in its sequence, or 0 where it was refused.
 local header = redis.pcall('GETRANGE', KEYS[1], 0, 111)
 if type(header) ~= 'string' or #header ~= 112 or string.sub(header, 1, 3) ~= 'SJ\1' or string.byte(header, 4) ~= 6 then
@@ -20,5 +21,9 @@ local sequence = redis.call('INCR', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 redis.call('SETRANGE', KEYS[1], 24, struct.pack('<I8', sequence))
 -- Who may not tell it is found out by the gap in the sequence.
-redis.pcall('PUBLISH', ARGV[5], struct.pack('<I8', sequence) .. 'i' .. struct.pack('<I2', #ARGV[6]) .. ARGV[6])
+redis.pcall('PUBLISH', ARGV[5], struct.pack('<I8', sequence) .. (ARGV[7] == '' and 'i' or 'p')
+  .. struct.pack('<I2', #ARGV[6]) .. ARGV[6])
+if ARGV[7] ~= '' then
+  redis.pcall('PUBLISH', ARGV[7], ARGV[6])
+end
 return sequence

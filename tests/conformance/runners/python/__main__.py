@@ -55,17 +55,8 @@ def result(file: Path, backend: str, url: str) -> dict[str, Any]:
         if problem:
             problems.append(f"{world.name}: {problem}")
     why = "; ".join(problems)
-    print(
-        f"conformance python {backend} {name} {'FAILED: ' + why if why else 'ok'}",
-        flush=True,
-    )
-    return {
-        "language": "python",
-        "backend": backend,
-        "scenario": name,
-        "ok": not why,
-        "why": why,
-    }
+    print(f"conformance python {backend} {name} {'FAILED: ' + why if why else 'ok'}", flush=True)
+    return {"language": "python", "backend": backend, "scenario": name, "ok": not why, "why": why}
 
 
 def agent(lines: TextIO, answers: TextIO) -> None:

@@ -18,16 +18,7 @@ _FIELDS = {
     "count", "leader", "step", "within", "remember", "token", "token_of", "expect", "expect_miss",
     "expect_error", "expect_names", "expect_pending", "expect_fetches", "expect_missing", "expect_failed",
 }  # fmt: skip
-_FETCH_FIELDS = {
-    "value",
-    "values",
-    "error",
-    "not_found",
-    "during",
-    "recursive",
-    "tags",
-    "ttl",
-}
+_FETCH_FIELDS = {"value", "values", "error", "not_found", "during", "recursive", "tags", "ttl"}
 
 _MISS = object()
 
@@ -38,10 +29,7 @@ class Step:
     def __init__(self, fields: Any) -> None:
         if not isinstance(fields, dict):
             raise Failed("a step is an object")
-        unknown = [
-            *(fields.keys() - _FIELDS),
-            *((fields.get("fetch") or {}).keys() - _FETCH_FIELDS),
-        ]
+        unknown = [*(fields.keys() - _FIELDS), *((fields.get("fetch") or {}).keys() - _FETCH_FIELDS)]
         if unknown:
             raise Failed(f"unknown fields {sorted(unknown)}")
         self.fields = fields
@@ -65,11 +53,7 @@ class Step:
 
     def put(self) -> dict[str, Any]:
         """How a value is to be stored."""
-        return {
-            "ttl": build(self.get("ttl")),
-            "codec": self.get("codec"),
-            "tags": self.get("tags"),
-        }
+        return {"ttl": build(self.get("ttl")), "codec": self.get("codec"), "tags": self.get("tags")}
 
 
 class Runner:
@@ -277,12 +261,7 @@ class Runner:
         fetches = Fetches(self, cache, step)
         options = {name: build(value) for name, value in (step.get("options") or {}).items()}
         call = self.world.call(
-            cache,
-            "update",
-            step.value("keys"),
-            fetches.fetch,
-            tags=step.get("tags"),
-            **options,
+            cache, "update", step.value("keys"), fetches.fetch, tags=step.get("tags"), **options
         )
         updated, error = await outcome(call)
         fetches.check()
@@ -296,11 +275,7 @@ class Runner:
         if seen is None:
             return
         hold = seen["hold"]
-        actual = {
-            **seen,
-            "writers": hold["writers"] if hold else 0,
-            "loading": seen["lease"] is not None,
-        }
+        actual = {**seen, "writers": hold["writers"] if hold else 0, "loading": seen["lease"] is not None}
         for field, expected in (step.get("expect") or {}).items():
             if field not in actual or not same(expected, actual[field]):
                 raise Failed(f"{field} is {actual.get(field)}, expected {expected}")
@@ -318,11 +293,7 @@ class Runner:
     async def _get_or_fetch_many(self, cache: CacheService, step: Step) -> None:
         fetches = Fetches(self, cache, step)
         call = self.world.call(
-            cache,
-            "get_or_fetch_many",
-            step.value("keys"),
-            fetch=fetches.fetch_many,
-            **step.put(),
+            cache, "get_or_fetch_many", step.value("keys"), fetch=fetches.fetch_many, **step.put()
         )
         actual, error = await outcome(call)
         fetches.check()
