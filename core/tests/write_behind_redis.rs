@@ -88,6 +88,45 @@ async fn reads_see_what_the_source_has_not() {
 }
 
 #[tokio::test]
+async fn another_process_does_not_see_the_old_row_of_a_key_whose_value_was_lost() {
+    let server = Server::start();
+    let (here, there) = (open(&server.url(), "shop"), open(&server.url(), "shop"));
+    let behind = behind(&here);
+    behind.set("k", "new", 60).await.unwrap();
+    behind.delete("gone").await.unwrap();
+    behind.delta("log", &1).await.unwrap();
+    let old_row = || async { Ok::<_, Error>("old row".to_owned()) };
+    assert_eq!(there.get_or_fetch("k", 60, old_row).await.unwrap(), "new", "as long as the cache has it");
+    here.clear().await.unwrap();
+    eventually("the other one has heard of it", || async { there.get::<String>("k").await.unwrap().is_none() })
+        .await;
+    for key in ["k", "gone"] {
+        let error = there.get_or_fetch(key, 60, old_row).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::DirtyElsewhere && error.retryable(), "{key}: {error:?}");
+    }
+    // Beside a change there is nothing newer; but it is not kept.
+    assert_eq!(there.get_or_fetch("log", 60, old_row).await.unwrap(), "old row");
+    assert_eq!(there.get::<String>("log").await.unwrap(), None);
+    assert_eq!(there.get_or_fetch("other", 60, old_row).await.unwrap(), "old row", "nobody has written it");
+    assert_eq!(here.get_or_fetch("k", 60, old_row).await.unwrap(), "new", "who wrote it knows it");
+    let mut count = 0;
+    while count < 3 {
+        let writes = behind.next_batch(soon()).await.unwrap();
+        count += writes.len();
+        behind.ack(&numbers(&writes));
+    }
+    assert_eq!(behind.flush(DEADLINE).await.unwrap().left, 0);
+    let new_row = || async { Ok::<_, Error>("new row".to_owned()) };
+    for key in ["k", "gone", "log"] {
+        eventually("what the source has now is kept", || async {
+            let loaded = there.get_or_fetch(key, 60, new_row).await.ok();
+            loaded.is_some() && there.get::<String>(key).await.unwrap() == loaded
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn dead_letters_stay_dead_for_the_next_owner() {
     let server = Server::start();
     let cache = open(&server.url(), "shop");

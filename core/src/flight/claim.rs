@@ -23,7 +23,7 @@ use super::shared::Loaded;
 use super::table::{Flight, Waiter};
 use super::tagged::TAGS_OUTLIVE;
 use super::tiers::Tiers;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, process};
 use crate::redis::{Acquired, Read, Seen, Token};
 use crate::tags::Looked;
@@ -164,6 +164,9 @@ impl Tiers {
                 });
             }
             Ok(Acquired::Wait(left)) if wish.patient && !wish.ahead => self.wait(wish, left),
+            // Of a write of this process reads know; those that come here see the source, and store nothing.
+            Ok(Acquired::Dirty) if self.dirty.covers(&wish.flight.key) => self.lead_without(&wish),
+            Ok(Acquired::Dirty) => self.dirty_elsewhere(&wish),
             Ok(Acquired::Wait(_) | Acquired::Held | Acquired::Foreign) => self.lead_without(&wish),
             Err(_) => {
                 if wish.ahead {
@@ -212,6 +215,26 @@ impl Tiers {
         self.counters.misses.add(1);
         self.table.keep_out(&wish.flight);
         self.table.promote(&wish.flight);
+    }
+
+    /// A new value of the key waits to be written behind, by another process, and is not in the cache any more: what the source
+    /// has is not to be seen. What the cache has past its ttl is that value.
+    fn dirty_elsewhere(&self, wish: &Wish) {
+        if wish.ahead {
+            return self.stay(&wish.flight);
+        }
+        self.counters.misses.add(1);
+        let stale = self.table.stale_of(&wish.flight).filter(|stale| self.may_serve(stale));
+        let (waiters, _) = self.table.dissolve(&wish.flight);
+        if let Some(stale) = stale {
+            return self.serve_stale(waiters, &stale);
+        }
+        for waiter in waiters {
+            let message =
+                "a write of this key waits in another process for its source, and the cache has lost its value";
+            let error = Error::new(ErrorKind::DirtyElsewhere, "get_or_fetch", message);
+            drop(waiter.sink.finish(Answer::Failed(error)));
+        }
     }
 
     /// The value stays as it is: another process refreshes it.

@@ -234,10 +234,12 @@ impl Shared {
 
     /// The claims for the leases of keys.
     pub fn claims(&self, keys: Vec<(&[u8], Token, bool)>) -> Vec<Claim> {
+        let dirty = Bytes::from(self.layout.dirty());
         let claim = |(key, token, force)| {
             let stub = Entry { state: State::Leased, ..Entry::default() };
             let stub = envelope::encode(&stub, self.layout.prefix(), key).into();
-            Claim { name: self.layout.entry(key), token, stub, force }
+            let dirty = (dirty.clone(), Bytes::copy_from_slice(key));
+            Claim { name: self.layout.entry(key), token, stub, force, dirty }
         };
         keys.into_iter().map(claim).collect()
     }

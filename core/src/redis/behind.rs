@@ -25,12 +25,13 @@ pub(crate) struct StreamSpace {
 /// A partition, counted from 0.
 pub(crate) type Partition = u32;
 
-/// A write to add: its partition, its bytes, its weight, its key.
+/// A write to add: its partition, its bytes, its weight, its key, and whether it says all there is to say of that.
 pub(crate) struct Added {
     pub partition: Partition,
     pub row: Bytes,
     pub weight: u64,
     pub key: Bytes,
+    pub is_state: bool,
 }
 
 /// What belongs to a worker, and how much waits in all.
@@ -104,7 +105,7 @@ impl Tier {
         let call = |write: Added| Call {
             script: Script::BehindAdd,
             keys: vec![space.of('s', write.partition), space.name("n"), space.dirty.clone()],
-            arguments: vec![write.row, number(write.weight), write.key],
+            arguments: vec![write.row, number(write.weight), write.key, number(write.is_state.into())],
         };
         let told = |replies: Vec<Reply>| {
             let (mut bytes, mut sequences) = (0, Vec::with_capacity(replies.len()));

@@ -36,6 +36,8 @@ pub(crate) struct Claim {
     pub stub: Bytes,
     /// To take it though there is a fresh value.
     pub force: bool,
+    /// Where the keys are whose writes wait to be written behind, and which of them this is.
+    pub dirty: (Bytes, Bytes),
 }
 
 /// Tags whose versions are to be seen, and how long the server is to keep them at least.
@@ -148,12 +150,13 @@ impl Tier {
         let (lease, sequence) = (number(millis(lease)), self.sequence.clone());
         let call = move |claim: Claim| Call {
             script: Script::Acquire,
-            keys: vec![claim.name.into(), sequence.clone()],
+            keys: vec![claim.name.into(), sequence.clone(), claim.dirty.0],
             arguments: vec![
                 Bytes::copy_from_slice(&claim.token),
                 lease.clone(),
                 claim.stub,
                 Bytes::from_static(if claim.force { b"1" } else { b"0" }),
+                claim.dirty.1,
             ],
         };
         let prepare = move |tier: &Tier, turn: &Turn<'_>| {

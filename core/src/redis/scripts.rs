@@ -221,6 +221,8 @@ pub(crate) enum Acquired {
     Held,
     /// What stands there is left alone.
     Foreign,
+    /// A new value waits to be written behind: what would be loaded is older.
+    Dirty,
     /// The server has no scripts.
     Unfenced,
 }
@@ -241,6 +243,7 @@ pub(super) fn acquired(reply: Reply) -> Result<Acquired, Trouble> {
         (Some(Reply::Number(3)), Some(Reply::Number(left))) => Acquired::Wait(left.unsigned_abs()),
         (Some(Reply::Number(4)), Some(Reply::Number(_))) => Acquired::Held,
         (Some(Reply::Number(5)), None) => Acquired::Foreign,
+        (Some(Reply::Number(6)), None) => Acquired::Dirty,
         _ => return Err(Trouble::Unexpected),
     })
 }
@@ -341,7 +344,7 @@ mod tests {
             Reply::List(vec![number(1)]),
             Reply::List(vec![number(2)]),
             Reply::List(vec![number(3), Reply::Nothing]),
-            Reply::List(vec![number(6)]),
+            Reply::List(vec![number(7)]),
         ] {
             assert_eq!(acquired(wrong.clone()), Err(Trouble::Unexpected), "{wrong:?}");
         }

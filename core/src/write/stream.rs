@@ -165,6 +165,7 @@ impl Stream {
                         row: item.encode(None).into(),
                         weight: item.weight(),
                         key: item.key.clone(),
+                        is_state: item.kind.is_state(),
                     })
                     .collect();
                 let bytes = added.iter().map(|write| write.row.len()).sum();

@@ -13,7 +13,8 @@ for index = 2, #ARGV, 4 do
     redis.call('HDEL', KEYS[5], ARGV[index])
   end
   -- A later write of the key keeps it dirty.
-  if redis.call('HGET', KEYS[4], ARGV[index + 2]) == ARGV[index + 3] then
+  local dirty = redis.call('HGET', KEYS[4], ARGV[index + 2])
+  if dirty == ARGV[index + 3] or dirty == '-' .. ARGV[index + 3] then
     redis.call('HDEL', KEYS[4], ARGV[index + 2])
   end
 end

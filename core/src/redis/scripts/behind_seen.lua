@@ -4,6 +4,6 @@
 local totals = redis.call('HMGET', KEYS[2], 'bytes', 'depth')
 local answer = {tonumber(totals[1] or 0), tonumber(totals[2] or 0)}
 for _, key in ipairs(ARGV) do
-  answer[#answer + 1] = tonumber(redis.call('HGET', KEYS[1], key) or 0)
+  answer[#answer + 1] = math.abs(tonumber(redis.call('HGET', KEYS[1], key) or 0))
 end
 return answer
