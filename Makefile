@@ -119,6 +119,14 @@ test-proof: ## the proofs at a small scale
 	@$(MAKE) interleave crash-update fleet SCALE=$(SCALE)
 	@$(MAKE) witness SCALE=$(SCALE) SEED=1 FAULTS='$(WITNESS_SHORT)'
 
+.PHONY: test-broken
+test-broken: python ## deliberately broken builds are found out by the proofs
+	@cargo build --quiet --locked -p scrubjay-python
+	@rm -rf $(TARGET)/broken && mkdir -p $(TARGET)/broken
+	@cp -r bindings-python/python/scrubjay $(TARGET)/broken/scrubjay
+	@cp $(TARGET)/debug/lib_scrubjay.so $(TARGET)/broken/scrubjay/_scrubjay.abi3.so
+	@PYTHONPATH=$(TARGET)/broken $(PYTHON) tests/proof/broken.py
+
 .PHONY: fleet
 fleet: runners python ## a cold key, 250 callers in a process of each language: one load [SCALE=1 is 200 rounds]
 	@SCALE=$(BENCH_SCALE) python3 tests/proof/fleet.py

@@ -15,6 +15,7 @@ pub mod host;
 mod key;
 mod memo;
 mod memory;
+mod mutant;
 mod options;
 mod redis;
 mod resilience;
