@@ -11,6 +11,7 @@
 mod aio;
 mod answer;
 mod args;
+mod argument;
 mod batch;
 mod blocking;
 mod by_slot;
@@ -50,11 +51,11 @@ mod _scrubjay {
     #[pymodule_export]
     use super::answer::Signal;
     #[pymodule_export]
+    use super::argument::{CallKeys, Typed};
+    #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
     use super::cache::Cache;
-    #[pymodule_export]
-    use super::encode::canonical_json;
     #[pymodule_export]
     use super::errors::Failure;
     #[pymodule_export]
@@ -70,7 +71,7 @@ mod _scrubjay {
     #[pymodule_export]
     use super::sweep::swept;
     #[pymodule_export]
-    use super::template::{Template, default_key};
+    use super::template::Template;
     #[pymodule_export]
     use super::turn::Turn;
     #[pymodule_export]
