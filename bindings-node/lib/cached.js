@@ -35,6 +35,14 @@ function Cached(cache, options) {
   }
 }
 
+/** What a cached method of an object, or a static one of a class, has beside being called. */
+Cached.of = function of(object, name) {
+  const method = object?.[name]
+  if (typeof method?.getKey !== 'function') throw wrong(`${String(name)} is no method that Cached decorates`)
+  const on = (called) => (...args) => Reflect.apply(method[called], object, args)
+  return { getKey: on('getKey'), getTags: on('getTags'), invalidate: on('invalidate'), refresh: on('refresh') }
+}
+
 /**
  * @param {CacheService} cache
  * @param {unknown} options
@@ -86,7 +94,7 @@ function remember(cache, options, fn, owner) {
     refresh(...args) {
       return attempt(() => {
         const self = subject(this)
-        if (owner !== undefined && self === undefined) throw wrong('refresh needs what the method is called on: object.method.refresh.call(object, …)')
+        if (owner !== undefined && self === undefined) throw wrong('refresh needs what the method is called on: Cached.of(object, name).refresh(…)')
         return load(self, args, (made) => cache.delete(made))
       })
     },
