@@ -79,7 +79,12 @@ fn read(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Arg>> {
     } else if value.is_exact_instance_of::<PyInt>() {
         Some(match value.extract::<i64>() {
             Ok(small) => Arg::Int(small.into()),
-            Err(_) => Arg::integer(crate::encode::digits(value)?),
+            Err(_) => {
+                let digits = crate::encode::digits(value);
+                Arg::integer(
+                    digits.map_err(|_| refused(py, "key must be given: an argument has too many digits"))?,
+                )
+            }
         })
     } else if let Ok(value) = value.cast_exact::<PyFloat>() {
         Some(Arg::Float(value.value()))

@@ -301,7 +301,7 @@ def test_types_of_python_are_told_apart(cache: CacheService) -> None:
         uuid.UUID(int=1), str(uuid.UUID(int=1)), ipaddress.ip_address("::1"), pathlib.PurePosixPath("a"),
         pathlib.PureWindowsPath("a"), "a", Query("a"), Other("a"), Query("a", [Shade.DARK]), {"text": "a", "shades": []},
         int, bool, Query, collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=2, a=1), {"a": 1, "b": 2},
-        collections.Counter("a"), {"a": 1}, 10**5000, 10**5000 + 1,
+        collections.Counter("a"), {"a": 1}, 10**400, 10**400 + 1,
     ]  # fmt: skip
     # range(1) and range(0, 1) are the same, and a key cannot be both 1 and True or 1.0.
     keys = [function.get_key(value) for value in values]
@@ -341,7 +341,7 @@ def test_arguments_that_no_key_can_tell(cache: CacheService) -> None:
 
     cyclic: list[Any] = []
     cyclic.append(cyclic)
-    for value in (object(), Local(), Local, Text("a"), lambda: 1, cyclic, memoryview(b"a"), iter([1]), "\ud800"):
+    for value in (object(), Local(), Local, Text("a"), lambda: 1, cyclic, memoryview(b"a"), iter([1]), "\ud800", 10**5000):
         with pytest.raises(InvalidOption, match="key must be given"):
             function(value)
     for call, name in (
