@@ -1,7 +1,7 @@
 """Arguments that the core does not know: what of them stands in a key.
 
-The core reads the built-in types, exactly those. Here stands what tells the values of other types apart, and everything
-else is refused: of an object whose state is not known nobody can say that it equals another one.
+The core reads the built-in types, exactly those. Here stands what tells the values of other types apart, and
+everything else is refused: of an object whose state is not known nobody can say that it equals another one.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 class Binding:
     """Binds the arguments of calls of one function, defaults included.
 
-    Most calls give all arguments by position, for which asking `inspect.Signature` would take longer than a hit does.
+    Most calls give all arguments by position, for which asking `inspect.Signature` would take longer than a hit.
     """
 
     __slots__ = ("_count", "_fast", "_named", "_rest", "names", "signature", "skip")
@@ -24,7 +24,9 @@ class Binding:
         self.skip = 1 if is_method else 0
         """How many parameters stand for what a method is called on."""
         self._rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
-        self._named = [p for p in parameters if p.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)]
+        self._named = [
+            p for p in parameters if p.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+        ]
         self._count = len(self.names)
         self._fast = not self._named and self._rest is None
 

@@ -106,10 +106,10 @@ def cached(
             or a function of the same arguments that returns the tags.
         unless: a function of the result: where it is true, the result is not kept. Those who wait for it get it
             too; what was kept before stays.
-        cache_errors: which exceptions of the function are remembered, for the ``negative_ttl`` of the cache: a class,
-            a tuple of classes, or a function of the exception. Callers within that time get `FetchFailed` with the
-            message of the exception, in every language, and the function is not run. Without it no exception is
-            remembered but `NotFound`, which always is.
+        cache_errors: which exceptions of the function are remembered, for the ``negative_ttl`` of the cache: a
+            class, a tuple of classes, or a function of the exception. Callers within that time get `FetchFailed`
+            with the message of the exception, in every language, and the function is not run. Without it no
+            exception is remembered but `NotFound`, which always is.
         background: where a plain function refreshes results near their end, see `get_or_fetch`.
 
     Raises:
@@ -214,12 +214,13 @@ def _check(function: Any) -> None:
     for found in (function, getattr(function, "__call__", None)):  # noqa: B004
         if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
             raise refused(
-                "a generator function cannot be cached: what it gives can be taken once only; return a list instead"
+                "a generator function cannot be cached: what it gives is taken once; return a list instead"
             )
 
 
 def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    called = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _sifted(result: Any, unless: Callable[[Any], object]) -> Any:

@@ -71,10 +71,9 @@ def _template(text: str, binding: Binding, what: str) -> Callable[..., str]:
     template = Template(text, what == "tags")
     ways: list[tuple[str, str, tuple[str | int, ...]]] = []
     for shown, (first, *rest) in template.paths:
-        name = first
-        if isinstance(first, int):
-            # What a method is called on has a name, and no number.
-            name = next(iter(binding.names[binding.skip + first :]), None)
+        # What a method is called on has a name, and no number.
+        others = binding.names[binding.skip :]
+        name = next(iter(others[first:]), None) if isinstance(first, int) else first
         if name not in binding.signature.parameters:
             raise refused(f"{what} has a placeholder {{{shown}}} that names no argument")
         ways.append((shown, str(name), tuple(rest)))
@@ -134,13 +133,17 @@ def _name(cache: CacheService, function: Callable[..., Any], name: str | None) -
     module = getattr(function, "__module__", None)
     qualname: str | None = getattr(function, "__qualname__", None)
     if module is None or qualname is None or qualname.endswith("<lambda>"):
-        raise refused("key must be given, or name, for a lambda, a partial and an object: they have no name of their own")
+        raise refused(
+            "key must be given, or name, for a lambda, a partial and an object: they have no name of their own"
+        )
     name = f"{module}.{qualname}"
     if "<locals>" in qualname and getattr(function, "__closure__", None):
         # Each of them may see other variables, and give other results.
         names = _CLOSURES.setdefault(cache, set())
         if name in names:
-            raise refused(f"key must be given, or name: this cache has another function {qualname}, made by another call")
+            raise refused(
+                f"key must be given, or name: this cache has another function {qualname}, made by another call"
+            )
         names.add(name)
     return name
 

@@ -10,7 +10,7 @@ from scrubjay import CacheService, cached
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import structures  # noqa: E402
+import structures
 
 BLOCK = 1000
 
