@@ -6,8 +6,11 @@
  * @packageDocumentation
  */
 
+import type { Source, WriteThrough, WriteThroughOptions } from './through.js'
+
 export * from './cached.js'
 export * from './errors.js'
+export * from './through.js'
 
 /** A key: text, or bytes. 1 to 1024 bytes as UTF-8. Text and its UTF-8 are the same key. */
 export type Key = string | Uint8Array
@@ -114,6 +117,17 @@ export interface CacheOptions {
   codec?: Codec | undefined
   /** Whether a hit near its end may draw one caller to refresh the value behind it. Default true. */
   refreshAhead?: boolean | undefined
+  /**
+   * How entries stand in the shared tier: `plain` is bare JSON at `prefix:key`, for programs that know nothing of
+   * Scrubjay; such entries have no lease, no tags and no proof that they belong to their key. Default `scrubjay`.
+   */
+  format?: 'scrubjay' | 'plain' | undefined
+  /** Whether memory follows writes of plain entries by other programs, by the server's tracking. Default false. */
+  tracking?: boolean | undefined
+  /** A channel whose messages are keys that other programs have changed: they are invalidated. Default: none. */
+  subscribeInvalidations?: string | null | undefined
+  /** A channel on which the keys of `set`, `delete` and `update` are told to other programs. Default: none. */
+  publishInvalidations?: string | null | undefined
   /** Whether every hit is decoded anew, for callers that change what they get. Default false: hits share a value. */
   isolate?: boolean | undefined
   /** Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's. */
@@ -148,6 +162,10 @@ export interface SharedOptions {
   max_tags?: number | undefined
   codec?: Codec | undefined
   refresh_ahead?: boolean | undefined
+  format?: 'scrubjay' | 'plain' | undefined
+  tracking?: boolean | undefined
+  subscribe_invalidations?: string | null | undefined
+  publish_invalidations?: string | null | undefined
   isolate?: boolean | undefined
   tls_ca?: string | null | undefined
   tls_cert?: string | null | undefined
@@ -167,6 +185,11 @@ export interface UpdateOptions {
   hold?: number | undefined
   /** Do not write where the shared tier cannot be told of it. Default false. */
   strict?: boolean | undefined
+  /**
+   * Tags of what the write changes: as for the keys, nothing that has one of them is stored or read meanwhile, and then they
+   * are invalidated.
+   */
+  tags?: Iterable<string> | null | undefined
   /** Gives up before the write is run, and is handed to it. */
   signal?: AbortSignal | undefined
 }
@@ -363,6 +386,13 @@ export class CacheService {
     write: (context: FetchContext) => T | PromiseLike<T>,
     options?: UpdateOptions,
   ): Promise<Updated<T>>
+
+  /**
+   * Puts a source behind this cache: reads load from it, writes go to it first and then into the cache.
+   * @param options a ttl in seconds, or an object
+   * @throws {InvalidOption} for a source without a load and a store, and for options of a wrong type
+   */
+  writeThrough<V, K = Key>(source: Source<V, K>, options?: number | WriteThroughOptions<K> | null): WriteThrough<V, K>
 
   /**
    * What this cache knows of a key: which tier would answer and why, its age and lives, who loads it and who is about to

@@ -74,6 +74,18 @@ type Options struct {
 	// RefreshAhead is whether a hit near its end may draw one caller to refresh the value in a goroutine, ahead of
 	// its expiry. Default: true.
 	RefreshAhead *bool
+	// Format is how entries stand in Redis: [FormatPlain] is bare JSON at prefix:key, for programs that know nothing of
+	// Scrubjay; such entries have no lease, no tags and no proof that they belong to their key. Default: Scrubjay's own.
+	Format Format
+	// Tracking is whether memory follows writes of plain entries by other programs, by the server's tracking of keys.
+	// Default: false, and memory answers for MaxStaleness after a read.
+	Tracking bool
+	// SubscribeInvalidations is a channel whose messages are keys that other programs have changed: they are invalidated.
+	// Default: none.
+	SubscribeInvalidations string
+	// PublishInvalidations is a channel on which the keys of Set, Delete and Update are told to other programs.
+	// Default: none.
+	PublishInvalidations string
 	// Isolate is whether each hit decodes the value anew, so that callers may change what they get. Default: a value is
 	// decoded once, and hits share it: what maps, slices and pointers in it lead to is not to be changed.
 	Isolate bool
@@ -88,6 +100,16 @@ type Options struct {
 	// Password is the password, unless the URL has one.
 	Password string
 }
+
+// A Format is how entries stand in Redis.
+type Format string
+
+const (
+	// FormatScrubjay has a header of our own: leases, tags, a proof that an entry belongs to its key.
+	FormatScrubjay Format = "scrubjay"
+	// FormatPlain is bare JSON at prefix:key.
+	FormatPlain Format = "plain"
+)
 
 // Ptr returns a pointer to v, for the fields of [Options] that need one.
 func Ptr[T any](v T) *T { return &v }
@@ -114,6 +136,10 @@ func (o Options) json() ([]byte, error) {
 	set(fields, "codec", o.Codec)
 	set(fields, "max_tags", o.MaxTags)
 	setPointer(fields, "refresh_ahead", o.RefreshAhead)
+	set(fields, "format", o.Format)
+	set(fields, "tracking", o.Tracking)
+	set(fields, "subscribe_invalidations", o.SubscribeInvalidations)
+	set(fields, "publish_invalidations", o.PublishInvalidations)
 	set(fields, "isolate", o.Isolate)
 	set(fields, "tls_ca", o.TLSCA)
 	set(fields, "tls_cert", o.TLSCert)

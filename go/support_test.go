@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,6 +75,16 @@ func (r *redis) start(t testing.TB) {
 		_, err = connection.Read(answer)
 		return err == nil && string(answer) == "+PONG\r\n"
 	})
+}
+
+// cli returns what redis-cli says to a command.
+func (r *redis) cli(t testing.TB, words ...string) string {
+	t.Helper()
+	said, err := exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(r.port)}, words...)...).Output()
+	if err != nil {
+		t.Fatalf("redis-cli %v: %v", words, err)
+	}
+	return strings.TrimSpace(string(said))
 }
 
 func (r *redis) kill() {

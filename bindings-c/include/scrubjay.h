@@ -42,6 +42,9 @@
 // Of one key among many: somebody else loads it, its answer comes by the token + 1 + its index.
 #define SJ_WAITING 8
 
+// Writes for the source, as structs sj_write at the start of the value; in a completion `lease` says how many.
+#define SJ_WRITES 9
+
 // An option, a URL or an argument is wrong; the message names it and its limit.
 #define SJ_ERR_INVALID_OPTION -1
 
@@ -126,6 +129,15 @@
 // For sj_update_opts: do not write where the shared tier cannot be told of it.
 #define SJ_UPDATE_STRICT 1
 
+// In `kind` of sj_write: the whole new value.
+#define SJ_WRITE_SET 1
+
+// In `kind` of sj_write: the key goes; there is no value.
+#define SJ_WRITE_DELETE 2
+
+// In `kind` of sj_write: a change, to be applied to what is there.
+#define SJ_WRITE_DELTA 3
+
 // A cache: memory in this process, and behind it the shared tier that its URL names. All calls may be made by many
 // threads at once, and in a forked child, which starts with an empty memory.
 typedef struct sj_cache sj_cache;
@@ -143,6 +155,10 @@ typedef struct sj_queue sj_queue;
 // A memory tier without values: the caller keeps `key → (value, slot, generation, until)` and reads the table; the
 // library bounds it, ages it, and says what is gone. For caches of decoded values in the memory of another language.
 typedef struct sj_slots sj_slots;
+
+// A write-behind over a cache. All calls may be made by many threads at once, and in a forked child, which has a journal
+// of its own and nothing of what its parent's callers wrote.
+typedef struct sj_write_behind sj_write_behind;
 
 // Bytes of the library: free them with sj_buf_free. `ptr` is not NULL even when `len` is 0 and there is a value.
 typedef struct sj_buf {
@@ -254,6 +270,16 @@ typedef struct sj_table {
   uint32_t reserved;
 } sj_table;
 
+// What sj_write_behind_flush or sj_write_behind_close came to.
+typedef struct sj_drain_report {
+  // Writes that the source got meanwhile.
+  uint64_t written;
+  // Writes that it has not got: after a close they are in the journal or the stream, or lost with `ack` "memory".
+  uint64_t left;
+  // Dead letters, which stay where they are.
+  uint64_t dead;
+} sj_drain_report;
+
 // How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
 typedef struct sj_fetch_opts {
   // sizeof(sj_fetch_opts).
@@ -319,7 +345,28 @@ typedef struct sj_update_opts {
   // For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
   // source, the bound of its lag. 0 for not at all.
   int64_t hold_ms;
+  // Tags of what the write changes, as in sj_put_opts: as for the keys, nothing that has one of them is stored or read
+  // meanwhile, and then they are invalidated. Not for sj_store_begin.
+  struct sj_slice tags;
+  // As in sj_put_opts.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_update_opts;
+
+// How large a batch of writes may be, and how long it may take. Start from `SJ_BATCH_OPTS_INIT`; NULL is the same.
+typedef struct sj_batch_opts {
+  // sizeof(sj_batch_opts).
+  uint32_t size;
+  // At most so many writes, up to 10,000; 0 for 100.
+  uint32_t max_items;
+  // At most so many bytes of keys and values, unless it is one write; 0 for 1 MiB.
+  uint64_t max_bytes;
+  // For how long the first write waits for others, in milliseconds, up to 3,600,000.
+  int64_t linger_ms;
+  // How long to wait for the first one, in milliseconds; -1 for as long as it takes.
+  int64_t wait_ms;
+} sj_batch_opts;
 
 // The answer for one key of a call on many. The items stand at the start of the completion's value.
 typedef struct sj_item {
@@ -339,12 +386,122 @@ typedef struct sj_item {
   struct sj_copy copy;
 } sj_item;
 
+// A write for the source. Offsets are counted from the start of the buffer that it stands in.
+typedef struct sj_write {
+  // For sj_write_behind_ack, nack, replay and drop: good in this process.
+  uint64_t number;
+  // With `sequence` the identity of the write: a writer that meets it twice has written it already.
+  uint64_t process;
+  // Grows with each write of a process, and follows the clock across processes (microseconds since 1970, or more): a
+  // source that keeps it with the row can refuse what is older. Below 2^53.
+  uint64_t sequence;
+  // When it was acknowledged, in milliseconds since 1970; where writes were merged, the first of them.
+  uint64_t enqueued_ms;
+  // SJ_WRITE_SET, SJ_WRITE_DELETE or SJ_WRITE_DELTA.
+  uint32_t kind;
+  // Of the value: SJ_JSON or SJ_RAW.
+  uint32_t codec;
+  // How often it was handed out, this time included; of a dead letter, how often it was.
+  uint32_t attempt;
+  // Zero.
+  uint32_t reserved;
+  // Where the key begins.
+  uint64_t key;
+  // Its length.
+  uint64_t key_len;
+  // Where the value, or the change, begins.
+  uint64_t value;
+  // Its length.
+  uint64_t value_len;
+  // Of a dead letter: where the text of its last error begins.
+  uint64_t error;
+  // Its length.
+  uint64_t error_len;
+} sj_write;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 // Frees bytes of the library and empties the struct; a second call does nothing. NULL is allowed.
 void sj_buf_free(struct sj_buf *buf);
+
+// Opens a write-behind with options in JSON, durations in seconds: `name` (1 to 64 of [A-Za-z0-9_.-], required), `ack`
+// ("journal", "redis" or "memory"), `directory` (required by "journal"), `max_bytes` (64 MiB), `max_age` (none), `on_full`
+// ("block", "write_through" or "reject"), `block_for` (5), `max_attempts` (20; 0: never a dead letter for failing too
+// often), `retry_base` (0.1), `retry_max` (30), `visibility` (60), `partitions` (16). It starts no thread and opens no file
+// before its first use, so it may be opened before a fork.
+//
+// Returns SJ_OK, or SJ_ERR_INVALID_OPTION with an error that names the option and its limit, or SJ_ERR_CLOSED. `err` may
+// be NULL.
+int32_t sj_write_behind_open(const struct sj_cache *cache,
+                             struct sj_slice options_json,
+                             struct sj_write_behind **out,
+                             struct sj_error **err);
+
+// Frees a write-behind. Without a sj_write_behind_close before it what is durable stays where it is, for whoever opens it
+// next. No other thread may be in a call with it; its cache may be freed before or after. NULL is allowed.
+void sj_write_behind_free(struct sj_write_behind *behind);
+
+// Stores a value in the cache, and behind it in the source. Of several values that wait for one key the source gets the
+// newest. SJ_OK when it is acknowledged; SJ_ERR_UNAVAILABLE where the journal, or the stream, cannot be written, and
+// nothing has happened; SJ_ERR_OVERLOADED where too much waits.
+//
+// SJ_LEAD, with `on_full` "write_through" only: make this very write yourself, now, then answer for the number in `turn` by
+// sj_write_behind_ack or sj_write_behind_nack. `opts`, `turn`, `receipt` and `err` may be NULL; not `turn`, where SJ_LEAD is
+// possible.
+int32_t sj_write_behind_set(const struct sj_write_behind *behind,
+                            struct sj_slice key,
+                            struct sj_slice value,
+                            const struct sj_put_opts *opts,
+                            uint64_t *turn,
+                            struct sj_receipt *receipt,
+                            struct sj_error **err);
+
+// Deletes a key from the cache, and behind it from the source; until the source has it, a get_or_fetch of the key is
+// SJ_ERR_NOT_FOUND. As sj_write_behind_set.
+int32_t sj_write_behind_delete(const struct sj_write_behind *behind,
+                               struct sj_slice key,
+                               uint64_t *turn,
+                               struct sj_receipt *receipt,
+                               struct sj_error **err);
+
+// Has the source change what it has under a key, by `change`, which its writer understands. It never merges with another
+// write. The cache lets go of the key, and stores nothing that is loaded before the source has it. `codec` is SJ_JSON or
+// SJ_RAW. As sj_write_behind_set.
+int32_t sj_write_behind_delta(const struct sj_write_behind *behind,
+                              struct sj_slice key,
+                              struct sj_slice change,
+                              uint32_t codec,
+                              uint64_t *turn,
+                              struct sj_receipt *receipt,
+                              struct sj_error **err);
+
+// As sj_write_behind_set: SJ_OK with a receipt, or SJ_LEAD, whose lease is the number of the write that the caller makes
+// itself. A lead that is cancelled, or lies in a queue that is freed, is given up.
+int32_t sj_write_behind_set_async(const struct sj_write_behind *behind,
+                                  struct sj_slice key,
+                                  struct sj_slice value,
+                                  const struct sj_put_opts *opts,
+                                  const struct sj_queue *queue,
+                                  uint64_t token,
+                                  struct sj_completion *out);
+
+// As sj_write_behind_delete, through a queue: see sj_write_behind_set_async.
+int32_t sj_write_behind_delete_async(const struct sj_write_behind *behind,
+                                     struct sj_slice key,
+                                     const struct sj_queue *queue,
+                                     uint64_t token,
+                                     struct sj_completion *out);
+
+// As sj_write_behind_delta, through a queue: see sj_write_behind_set_async.
+int32_t sj_write_behind_delta_async(const struct sj_write_behind *behind,
+                                    struct sj_slice key,
+                                    struct sj_slice change,
+                                    uint32_t codec,
+                                    const struct sj_queue *queue,
+                                    uint64_t token,
+                                    struct sj_completion *out);
 
 // Reads one key: SJ_HIT with the value and what it is (SJ_JSON or SJ_RAW), SJ_MISS, or an error. Free the value with
 // sj_buf_free. `codec` and `err` may be NULL.
@@ -544,6 +701,41 @@ int32_t sj_ring_copies(const struct sj_cache *cache,
 
 // Adds reads that the caller answered from its copies to the counter hits_l1.
 int32_t sj_note_hits(const struct sj_cache *cache, uint64_t hits);
+
+// Waits, at most so long, until the source has every write that was acknowledged before; dead letters are not waited for.
+// SJ_OK, also when the time is over: then `left` of the report is not 0. Some other thread must pull batches meanwhile.
+// `out` and `err` may be NULL.
+int32_t sj_write_behind_flush(const struct sj_write_behind *behind,
+                              uint64_t timeout_ms,
+                              struct sj_drain_report *out,
+                              struct sj_error **err);
+
+// Takes no more writes, hands out those that there are for so long at most, and ends: SJ_OK and a report. Those who wait for
+// a batch then get SJ_ERR_CLOSED. A second close reports what there is. `out` and `err` may be NULL.
+int32_t sj_write_behind_close(const struct sj_write_behind *behind,
+                              uint64_t timeout_ms,
+                              struct sj_drain_report *out,
+                              struct sj_error **err);
+
+// As sj_write_behind_flush, through a queue: SJ_HIT, and the report as JSON: {"written":1,"left":0,"dead":0}.
+int32_t sj_write_behind_flush_async(const struct sj_write_behind *behind,
+                                    uint64_t timeout_ms,
+                                    const struct sj_queue *queue,
+                                    uint64_t token,
+                                    struct sj_completion *out);
+
+// As sj_write_behind_close, through a queue: SJ_HIT with the report as JSON.
+int32_t sj_write_behind_close_async(const struct sj_write_behind *behind,
+                                    uint64_t timeout_ms,
+                                    const struct sj_queue *queue,
+                                    uint64_t token,
+                                    struct sj_completion *out);
+
+// The counters of a write-behind in this process as a JSON object: depth, bytes, oldest_age_ms, in_flight, accepted, written,
+// coalesced, retried, dead, adopted, rejected, journal_errors, and journal_failed (1 while writes are not acknowledged).
+// Free it with sj_buf_free.
+int32_t sj_write_behind_stats_json(const struct sj_write_behind *behind,
+                                   struct sj_buf *out);
 
 // The status of an error: SJ_ERR_INVALID_OPTION and its like; SJ_OK for NULL.
 int32_t sj_error_code(const struct sj_error *error);
@@ -803,7 +995,54 @@ int32_t sj_slots_ring(const struct sj_slots *slots, const struct sj_queue *queue
 // The counters.
 int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *out);
 
-// Begins an update of keys: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
+// Begins a write of one key to your source, once the writes of that key that this process began before have ended: SJ_OK,
+// and from now on nothing that is loaded is stored under it, in any process. When your source has the value, call
+// sj_store_end with the number in `write`; when it has not, sj_update_end, which invalidates the key; sj_abandon does so
+// without waiting.
+//
+// `value` is what the cache stores then, NULL for a removal, which ends with sj_update_end. `held` are the leases and writes
+// inside which this is called, so that one that would wait for itself is SJ_ERR_RECURSIVE_FETCH; NULL when `held_len` is 0.
+// Otherwise as sj_update_begin. `put`, `opts` and `err` may be NULL.
+int32_t sj_store_begin(const struct sj_cache *cache,
+                       struct sj_slice key,
+                       const struct sj_slice *value,
+                       const struct sj_put_opts *put,
+                       const struct sj_update_opts *opts,
+                       const uint64_t *held,
+                       size_t held_len,
+                       uint64_t *write,
+                       struct sj_error **err);
+
+// Your source has the value: it goes into the cache, unless another writer was at work on the key meanwhile, in any
+// process; then it is invalidated, since nobody knows whose value the source got last. SJ_OK, or SJ_ERR_LEASE_EXPIRED when
+// the write had ended. A shared tier that cannot be reached is no error: the receipt is pending. `receipt` and `err` may be
+// NULL.
+int32_t sj_store_end(const struct sj_cache *cache,
+                     uint64_t write,
+                     struct sj_receipt *receipt,
+                     struct sj_error **err);
+
+// As sj_store_begin: SJ_LEAD, and its lease is the number of the write. One that is cancelled, or lies in a queue that is
+// freed, ends.
+int32_t sj_store_begin_async(const struct sj_cache *cache,
+                             struct sj_slice key,
+                             const struct sj_slice *value,
+                             const struct sj_put_opts *put,
+                             const struct sj_update_opts *opts,
+                             const uint64_t *held,
+                             size_t held_len,
+                             const struct sj_queue *queue,
+                             uint64_t token,
+                             struct sj_completion *out);
+
+// As sj_store_end: SJ_OK with a receipt.
+int32_t sj_store_end_async(const struct sj_cache *cache,
+                           uint64_t write,
+                           const struct sj_queue *queue,
+                           uint64_t token,
+                           struct sj_completion *out);
+
+// Begins an update of keys, and of what has the tags of `opts`: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
 // is given the number in `update`. Make your write in between, and end the update whatever came of it; sj_abandon does
 // so without waiting. A process that dies leaves only that, for `intent_ttl`.
 //
@@ -858,6 +1097,91 @@ int32_t sj_explain_async(const struct sj_cache *cache,
                          uint64_t token,
                          struct sj_completion *out);
 
+// The next writes for the source, of different keys, the longest due first: SJ_WRITES, and `writes` begins with `count`
+// structs sj_write, whose offsets are counted from its start; free it with sj_buf_free. SJ_MISS: none came within
+// `wait_ms`. SJ_ERR_CLOSED: there will be no more.
+//
+// Make them, then answer for the number of each by sj_write_behind_ack or sj_write_behind_nack, within `visibility`: what
+// is not answered for is handed out again. `opts` and `err` may be NULL.
+int32_t sj_write_behind_next_batch(const struct sj_write_behind *behind,
+                                   const struct sj_batch_opts *opts,
+                                   struct sj_buf *writes,
+                                   uint64_t *count,
+                                   struct sj_error **err);
+
+// As sj_write_behind_next_batch: SJ_WRITES, whose value begins with structs sj_write, as many as `lease` says; or SJ_MISS.
+// A batch that is cancelled, or lies in a queue that is freed, is handed out again.
+int32_t sj_write_behind_next_batch_async(const struct sj_write_behind *behind,
+                                         const struct sj_batch_opts *opts,
+                                         const struct sj_queue *queue,
+                                         uint64_t token,
+                                         struct sj_completion *out);
+
+// The source has these writes, by the `number` of each. Returns how many of them were waited for, those that are unknown or
+// were answered for before not among them; or a negative number. It never blocks.
+int64_t sj_write_behind_ack(const struct sj_write_behind *behind,
+                            const uint64_t *numbers,
+                            size_t count);
+
+// These writes failed, by one error, of whose text a dead letter keeps 1 KiB. Name those of a batch that failed as a whole
+// in one call, and those that failed each by itself in a call each: several are tried again, each alone where that may
+// tell whose fault it was, and the error is held against none of them; one alone is tried again after a pause, or is a
+// dead letter where `permanent` is not 0, or it failed `max_attempts` times. Returns as sj_write_behind_ack.
+int64_t sj_write_behind_nack(const struct sj_write_behind *behind,
+                             const uint64_t *numbers,
+                             size_t count,
+                             struct sj_slice error,
+                             int32_t permanent);
+
+// Dead letters with a number above `after`, at most `max` (0 for 100): as sj_write_behind_next_batch gives writes, each with
+// its `error`; nobody is to answer for them. SJ_WRITES, also where there are none. `err` may be NULL.
+int32_t sj_write_behind_dead_letters(const struct sj_write_behind *behind,
+                                     uint64_t after,
+                                     size_t max,
+                                     struct sj_buf *writes,
+                                     uint64_t *count,
+                                     struct sj_error **err);
+
+// As sj_write_behind_dead_letters, through a queue: SJ_WRITES as that of sj_write_behind_next_batch_async.
+int32_t sj_write_behind_dead_letters_async(const struct sj_write_behind *behind,
+                                           uint64_t after,
+                                           size_t max,
+                                           const struct sj_queue *queue,
+                                           uint64_t token,
+                                           struct sj_completion *out);
+
+// Has these dead letters tried again, all of them where `count` is 0: SJ_OK, and how many in `done`. `done` and `err` may be
+// NULL.
+int32_t sj_write_behind_replay(const struct sj_write_behind *behind,
+                               const uint64_t *numbers,
+                               size_t count,
+                               uint64_t *done,
+                               struct sj_error **err);
+
+// Gives these dead letters up, all of them where `count` is 0; the cache lets go of their keys: SJ_OK, and how many in
+// `done`. `done` and `err` may be NULL.
+int32_t sj_write_behind_drop(const struct sj_write_behind *behind,
+                             const uint64_t *numbers,
+                             size_t count,
+                             uint64_t *done,
+                             struct sj_error **err);
+
+// As sj_write_behind_replay, through a queue: SJ_OK, and how many in `lease`.
+int32_t sj_write_behind_replay_async(const struct sj_write_behind *behind,
+                                     const uint64_t *numbers,
+                                     size_t count,
+                                     const struct sj_queue *queue,
+                                     uint64_t token,
+                                     struct sj_completion *out);
+
+// As sj_write_behind_drop, through a queue: SJ_OK, and how many in `lease`.
+int32_t sj_write_behind_drop_async(const struct sj_write_behind *behind,
+                                   const uint64_t *numbers,
+                                   size_t count,
+                                   const struct sj_queue *queue,
+                                   uint64_t token,
+                                   struct sj_completion *out);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -867,7 +1191,9 @@ int32_t sj_explain_async(const struct sj_cache *cache,
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
 #define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_update_opts opts = SJ_UPDATE_OPTS_INIT;`
-#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0 }
+#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0, { NULL, 0 }, NULL, 0 }
+/// The options that NULL stands for: `sj_batch_opts opts = SJ_BATCH_OPTS_INIT;`
+#define SJ_BATCH_OPTS_INIT { sizeof(sj_batch_opts), 0, 0, 0, -1 }
 
 /// The bytes of a C string, without its end.
 static inline sj_slice sj_text(const char *text) {

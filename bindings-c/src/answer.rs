@@ -9,7 +9,7 @@ use scrubjay_core::{Codec, Error};
 use crate::error::status;
 use crate::guard::guarded;
 use crate::types::{
-    SJ_BYPASS, SJ_HIT, SJ_JSON, SJ_LEAD, SJ_MANY, SJ_MISS, SJ_OK, SJ_RAW, SJ_STALE, SJ_WAITING, sj_buf,
+    SJ_BYPASS, SJ_HIT, SJ_JSON, SJ_LEAD, SJ_MANY, SJ_MISS, SJ_OK, SJ_RAW, SJ_STALE, SJ_WAITING, SJ_WRITES, sj_buf,
     sj_completion, sj_copy, sj_item, sj_receipt, sj_slot,
 };
 
@@ -84,6 +84,18 @@ pub(crate) fn completion(token: u64, answer: Answer) -> sj_completion {
     match answer {
         Answer::Many(answers) => sj_completion { value: buffer(pack(answers)), ..plain(token, SJ_MANY) },
         Answer::Done(done) => sj_completion { receipt: receipt(done), ..plain(token, SJ_OK) },
+        Answer::Writes(writes) => {
+            let writes = writes.into_items();
+            sj_completion {
+                lease: writes.len() as u64,
+                value: buffer(crate::worker::pack(writes)),
+                ..plain(token, SJ_WRITES)
+            }
+        }
+        Answer::Count(count) => sj_completion { lease: count, ..plain(token, SJ_OK) },
+        Answer::Drained(report) => {
+            sj_completion { codec: SJ_JSON, value: buffer(report.to_json().into()), ..plain(token, SJ_HIT) }
+        }
         answer => {
             let one = Item::of(answer);
             let has_value = one.status < 0 || one.status == SJ_HIT || one.status == SJ_STALE;
@@ -134,7 +146,9 @@ impl Item {
             Answer::Miss => plain(SJ_MISS),
             Answer::Bypass => plain(SJ_BYPASS),
             Answer::Waiting => plain(SJ_WAITING),
-            Answer::Done(_) | Answer::Many(_) => plain(SJ_OK),
+            Answer::Done(_) | Answer::Many(_) | Answer::Writes(_) | Answer::Count(_) | Answer::Drained(_) => {
+                plain(SJ_OK)
+            }
             Answer::Failed(error) => Item {
                 error_ref: error.host_ref(),
                 bytes: Bytes::from(error.message()),
@@ -172,6 +186,23 @@ fn pack(answers: Vec<Answer>) -> Bytes {
         offset = end;
     }
     Bytes::from_owner(Words { words, len: total })
+}
+
+/// Structs, and bytes behind them. The buffer is aligned for the structs.
+pub(crate) fn packed(structs: &[crate::types::sj_write], rest: &[u8]) -> Bytes {
+    let head = size_of_val(structs);
+    let len = head + rest.len();
+    let mut words = vec![0_u64; len.div_ceil(8)];
+    // SAFETY: the vector's memory, as bytes; there are at least `len` of them, and any byte is a valid u8 and part of a
+    // valid u64.
+    let room = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), len) };
+    room[head..].copy_from_slice(rest);
+    for (index, one) in structs.iter().enumerate() {
+        // SAFETY: `index` is below the number of structs, for which `head` bytes lie at the start of the vector, which is
+        // aligned for u64 as sj_write is.
+        unsafe { room.as_mut_ptr().cast::<crate::types::sj_write>().add(index).write(*one) };
+    }
+    Bytes::from_owner(Words { words, len })
 }
 
 /// Bytes in memory that is aligned for 64-bit numbers.

@@ -52,8 +52,13 @@ pub(crate) fn waited(
     cache: &Cache,
     call: impl FnOnce(&Cache, &Arc<Queue>, u64) -> Result<Step, Error>,
 ) -> Result<Answer, Error> {
+    finished(|queue, token| call(cache, queue, token))
+}
+
+/// Makes a call through the queue of this thread and waits for its answer.
+pub(crate) fn finished(call: impl FnOnce(&Arc<Queue>, u64) -> Result<Step, Error>) -> Result<Answer, Error> {
     let (queue, token) = own_queue(1);
-    match call(cache, &queue, token)? {
+    match call(&queue, token)? {
         Step::Ready(Answer::Failed(error)) => Err(error),
         Step::Ready(answer) => Ok(answer),
         Step::Pending => match next(&queue).map(|done| done.answer) {

@@ -13,16 +13,19 @@
 //! update     the caller's own writes, and what is known of a key
 //! blocking   the same calls for a thread that waits; sj_get_or_fetch with a function of the caller
 //! observe    reads that find the write of another process
+//! behind     writes that the caller's source gets later; worker who brings them there; drain the end of it
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names of C")]
 
 mod answer;
 mod args;
+mod behind;
 mod blocking;
 mod cache;
 mod call;
 mod copies;
+mod drain;
 mod error;
 mod fetch;
 mod guard;
@@ -30,5 +33,7 @@ mod lease;
 mod observe;
 mod queue;
 mod slots;
-pub mod types;
+pub mod through;
+mod types;
 mod update;
+mod worker;

@@ -46,6 +46,8 @@ pub const SJ_BYPASS: i32 = 6;
 pub const SJ_MANY: i32 = 7;
 /// Of one key among many: somebody else loads it, its answer comes by the token + 1 + its index.
 pub const SJ_WAITING: i32 = 8;
+/// Writes for the source, as structs sj_write at the start of the value; in a completion `lease` says how many.
+pub const SJ_WRITES: i32 = 9;
 
 /// An option, a URL or an argument is wrong; the message names it and its limit.
 pub const SJ_ERR_INVALID_OPTION: i32 = -1;
@@ -146,6 +148,83 @@ pub struct sj_update_opts {
     /// For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
     /// source, the bound of its lag. 0 for not at all.
     pub hold_ms: i64,
+    /// Tags of what the write changes, as in sj_put_opts: as for the keys, nothing that has one of them is stored or read
+    /// meanwhile, and then they are invalidated. Not for sj_store_begin.
+    pub tags: sj_slice,
+    /// As in sj_put_opts.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
+}
+
+/// In `kind` of sj_write: the whole new value.
+pub const SJ_WRITE_SET: u32 = 1;
+/// In `kind` of sj_write: the key goes; there is no value.
+pub const SJ_WRITE_DELETE: u32 = 2;
+/// In `kind` of sj_write: a change, to be applied to what is there.
+pub const SJ_WRITE_DELTA: u32 = 3;
+
+/// How large a batch of writes may be, and how long it may take. Start from `SJ_BATCH_OPTS_INIT`; NULL is the same.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sj_batch_opts {
+    /// sizeof(sj_batch_opts).
+    pub size: u32,
+    /// At most so many writes, up to 10,000; 0 for 100.
+    pub max_items: u32,
+    /// At most so many bytes of keys and values, unless it is one write; 0 for 1 MiB.
+    pub max_bytes: u64,
+    /// For how long the first write waits for others, in milliseconds, up to 3,600,000.
+    pub linger_ms: i64,
+    /// How long to wait for the first one, in milliseconds; -1 for as long as it takes.
+    pub wait_ms: i64,
+}
+
+/// A write for the source. Offsets are counted from the start of the buffer that it stands in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct sj_write {
+    /// For sj_write_behind_ack, nack, replay and drop: good in this process.
+    pub number: u64,
+    /// With `sequence` the identity of the write: a writer that meets it twice has written it already.
+    pub process: u64,
+    /// Grows with each write of a process, and follows the clock across processes (microseconds since 1970, or more): a
+    /// source that keeps it with the row can refuse what is older. Below 2^53.
+    pub sequence: u64,
+    /// When it was acknowledged, in milliseconds since 1970; where writes were merged, the first of them.
+    pub enqueued_ms: u64,
+    /// SJ_WRITE_SET, SJ_WRITE_DELETE or SJ_WRITE_DELTA.
+    pub kind: u32,
+    /// Of the value: SJ_JSON or SJ_RAW.
+    pub codec: u32,
+    /// How often it was handed out, this time included; of a dead letter, how often it was.
+    pub attempt: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Where the key begins.
+    pub key: u64,
+    /// Its length.
+    pub key_len: u64,
+    /// Where the value, or the change, begins.
+    pub value: u64,
+    /// Its length.
+    pub value_len: u64,
+    /// Of a dead letter: where the text of its last error begins.
+    pub error: u64,
+    /// Its length.
+    pub error_len: u64,
+}
+
+/// What sj_write_behind_flush or sj_write_behind_close came to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct sj_drain_report {
+    /// Writes that the source got meanwhile.
+    pub written: u64,
+    /// Writes that it has not got: after a close they are in the journal or the stream, or lost with `ack` "memory".
+    pub left: u64,
+    /// Dead letters, which stay where they are.
+    pub dead: u64,
 }
 
 /// How a get_or_fetch is answered. Start from `SJ_FETCH_OPTS_INIT`; NULL is the same.
@@ -295,6 +374,9 @@ pub struct sj_item {
 const _: () = {
     assert!(SJ_TABLE_HEADER == scrubjay_core::host::TABLE_HEADER);
     assert!(SJ_TABLE_STRIDE == scrubjay_core::host::TABLE_STRIDE);
+    assert!(SJ_WRITE_SET == scrubjay_core::host::WriteKind::Set as u32);
+    assert!(SJ_WRITE_DELETE == scrubjay_core::host::WriteKind::Delete as u32);
+    assert!(SJ_WRITE_DELTA == scrubjay_core::host::WriteKind::Delta as u32);
 };
 const _: () = {
     use scrubjay_core::ErrorKind;

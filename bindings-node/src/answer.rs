@@ -9,6 +9,7 @@ use scrubjay_core::host::{Answer, Copy, Lease, Payload, Receipt, Step};
 use crate::exchange::Exchange;
 use crate::failure::{failure, failure_in};
 use crate::js::{Js, Value};
+use crate::writes;
 
 /// `[LEAD, lease]`
 pub const LEAD: i32 = 1;
@@ -28,6 +29,12 @@ pub const FAILED: i32 = 7;
 pub const EXACT: i32 = 8;
 /// `[UNDECODABLE]`: a value that does not fit into this runtime.
 pub const UNDECODABLE: i32 = 9;
+/// `[WRITES, writes]`: see `writes`.
+pub const WRITES: i32 = 10;
+/// `[COUNT, count]`
+pub const COUNT: i32 = 11;
+/// `[DRAINED, [written, left, dead]]`
+pub const DRAINED: i32 = 12;
 
 /// The statuses by the names under which they are exported.
 pub const STATUSES: &[(&str, i32)] = &[
@@ -75,6 +82,9 @@ pub fn answer(js: Js, answer: Answer) -> Value {
             let answers: Vec<Value> = answers.into_iter().map(|item| self::answer(js, item)).collect();
             js.array(&[js.int(MANY), js.array(&answers), grants])
         }
+        Answer::Writes(writes) => js.array(&[js.int(WRITES), writes::list(js, writes)]),
+        Answer::Count(count) => js.array(&[js.int(COUNT), writes::number(js, count)]),
+        Answer::Drained(report) => js.array(&[js.int(DRAINED), writes::report(js, report)]),
         Answer::Failed(error) => failure(js, &error),
     }
 }

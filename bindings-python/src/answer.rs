@@ -12,6 +12,7 @@ use crate::decode;
 use crate::errors;
 use crate::receipt::Receipt;
 use crate::turn::Turn;
+use crate::writes;
 
 /// What is no value: a miss, or stored bytes that do not decode.
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
@@ -66,6 +67,9 @@ pub(crate) fn object<'py>(py: Python<'py>, cache: &host::Cache, answer: Answer) 
             let objects: PyResult<Vec<_>> = answers.into_iter().map(|answer| object(py, cache, answer)).collect();
             Ok(PyList::new(py, objects?)?.into_any())
         }
+        Answer::Writes(writes) => writes::list(py, writes),
+        Answer::Count(count) => Ok(count.into_pyobject(py)?.into_any()),
+        Answer::Drained(report) => writes::report(py, report),
         Answer::Failed(error) => {
             let failure = Bound::new(py, errors::Failure::new(py, &error)?)?;
             drop(error);

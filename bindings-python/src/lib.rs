@@ -38,9 +38,11 @@ mod slot_table;
 mod stats;
 mod sweep;
 mod template;
+mod through;
 mod turn;
 mod update;
 mod weight;
+mod writes;
 
 use pyo3::prelude::*;
 
@@ -72,6 +74,8 @@ mod _scrubjay {
     use super::sweep::swept;
     #[pymodule_export]
     use super::template::Template;
+    #[pymodule_export]
+    use super::through::{abegin_store, aend_store, begin_store, end_store};
     #[pymodule_export]
     use super::turn::Turn;
     #[pymodule_export]

@@ -64,6 +64,7 @@ def test_the_options_of_the_readme_are_those_there_are() -> None:
         "ttl": 3600, "stale_for": None, "jitter": 0.1, "fetch_soft_timeout": None, "fetch_hard_timeout": 30,
         "negative_ttl": 5, "refresh_ahead": True, "origin_concurrency": 64, "l1_bytes": 64 << 20, "l1_entries": None,
         "max_value": 8 << 20, "max_tags": 16, "max_staleness": 1, "l2_timeout": 0.25, "breaker": True, "codec": "json", "isolate": False,
+        "format": "scrubjay", "tracking": False, "subscribe_invalidations": None, "publish_invalidations": None,
         "username": None, "password": None, "tls_ca": None, "tls_cert": None, "tls_key": None,
     }  # fmt: skip
     assert names == set(defaults)

@@ -3,7 +3,9 @@
 mod builder;
 mod fetched;
 mod many;
+mod through;
 mod update;
+mod write_behind;
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,7 +26,9 @@ use crate::stats::Stats;
 pub use builder::Builder;
 pub use fetched::Fetched;
 pub use many::PartialError;
+pub use through::{Source, SourceError, WriteThrough};
 pub use update::UpdateError;
+pub use write_behind::{Accepted, Turn, WriteBehind, WriterError};
 
 /// A cache: memory in this process, and behind it the shared tier that its URL names.
 ///

@@ -70,21 +70,43 @@ pub(crate) fn hash(prefix: &[u8], key: &[u8]) -> u64 {
     hasher.digest()
 }
 
+/// How entries stand in the shared tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// With a header of our own: leases, tags, a proof that an entry belongs to its key.
+    #[default]
+    Scrubjay,
+    /// Bare JSON at `prefix:key`, for programs that know nothing of Scrubjay. Such entries have no lease, no tags and no
+    /// proof.
+    Plain,
+}
+
 /// The names of one cache in Redis. There is one partition until clusters are supported; their number is
 /// recorded under [`Layout::meta`].
 #[derive(Clone)]
 pub(crate) struct Layout {
     prefix: Arc<str>,
+    pub format: Format,
     /// What the name of each entry begins with.
     entries: Arc<[u8]>,
 }
 
 impl Layout {
-    pub fn new(prefix: &str) -> Self {
-        Layout { prefix: prefix.into(), entries: format!("sj:{{{prefix}.0}}:e:").into_bytes().into() }
+    pub fn new(prefix: &str, format: Format) -> Self {
+        let entries = match format {
+            Format::Scrubjay => format!("sj:{{{prefix}.0}}:e:"),
+            Format::Plain if prefix.is_empty() => String::new(),
+            Format::Plain => format!("{prefix}:"),
+        };
+        Layout { prefix: prefix.into(), format, entries: entries.into_bytes().into() }
     }
 
-    /// Where the entry of `key` is stored: `sj:{prefix.0}:e:key`.
+    /// The user's prefix.
+    pub fn prefix(&self) -> &[u8] {
+        self.prefix.as_bytes()
+    }
+
+    /// Where the entry of `key` is stored: `sj:{prefix.0}:e:key`, or plain `prefix:key`.
     pub fn entry(&self, key: &[u8]) -> Vec<u8> {
         [&self.entries[..], key].concat()
     }
@@ -129,10 +151,20 @@ impl Layout {
         format!("sj:{{{}.t0}}:c", self.prefix).into_bytes()
     }
 
+    /// Keys whose writes have not reached the source: `sj:{prefix.0}:d`.
+    pub fn dirty(&self) -> Vec<u8> {
+        format!("sj:{{{}.0}}:d", self.prefix).into_bytes()
+    }
+
+    /// What the names of a write-behind's streams begin with: `sj:{prefix.0}:w:name:`.
+    pub fn behind(&self, name: &str) -> Vec<u8> {
+        format!("sj:{{{}.0}}:w:{name}:", self.prefix).into_bytes()
+    }
+
     /// The pattern that all entries match, and nothing else.
     pub fn entry_pattern(&self) -> Vec<u8> {
         // A full stop and a colon stand for themselves in a pattern; a prefix has nothing else that could.
-        format!("sj:{{{}.0}}:e:*", self.prefix).into_bytes()
+        [&self.entries[..], b"*"].concat()
     }
 }
 

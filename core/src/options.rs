@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key;
+use crate::key::{self, Format};
 use crate::tags::{DEFAULT_MAX_TAGS, MAX_TAGS};
 
 pub use ttl::{MAX_TTL, MIN_TTL, SetOptions, Ttl};
@@ -61,6 +61,16 @@ pub struct Options {
     pub max_tags: usize,
     /// Whether a hit near its end may draw one caller to refresh the value ahead of its expiry. Default true.
     pub refresh_ahead: bool,
+    /// How entries stand in the shared tier: `"plain"` is bare JSON at `prefix:key`, for programs that know nothing of
+    /// Scrubjay. Default `"scrubjay"`.
+    pub format: Format,
+    /// Whether memory follows writes of plain entries by other programs, by the server's tracking of keys; only with the
+    /// plain format. Default false: then memory answers for `max_staleness` after a read.
+    pub tracking: bool,
+    /// A channel whose messages are keys that other programs have changed: they are invalidated. Default none.
+    pub subscribe_invalidations: Option<String>,
+    /// A channel on which the keys of `set`, `delete` and `update` are told to other programs. Default none.
+    pub publish_invalidations: Option<String>,
     /// Roots to trust for `rediss://`: PEM text, or the path of a PEM file. Default: the system's.
     pub tls_ca: Option<String>,
     /// A client certificate for `rediss://`: PEM text or a path; needs `tls_key`.
@@ -95,6 +105,10 @@ impl Default for Options {
             codec: Codec::Json,
             max_tags: DEFAULT_MAX_TAGS,
             refresh_ahead: true,
+            format: Format::Scrubjay,
+            tracking: false,
+            subscribe_invalidations: None,
+            publish_invalidations: None,
             tls_ca: None,
             tls_cert: None,
             tls_key: None,
@@ -143,6 +157,36 @@ impl Options {
         if self.codec == Codec::Raw {
             return Err(invalid("codec must be \"json\" or \"msgpack\"; bytes are always raw".to_owned()));
         }
+        self.validate_shared()
+    }
+
+    /// Checks what says how other programs take part.
+    fn validate_shared(&self) -> Result<()> {
+        let channels = [
+            ("subscribe_invalidations", &self.subscribe_invalidations),
+            ("publish_invalidations", &self.publish_invalidations),
+        ];
+        let channels = channels.into_iter().filter_map(|(name, channel)| Some((name, channel.as_deref()?)));
+        let plain = (self.format == Format::Plain).then_some("format");
+        if let (true, Some(name)) =
+            (self.url == "memory://", plain.or(channels.clone().map(|(name, _)| name).next()))
+        {
+            return Err(invalid(format!("{name} needs a shared tier, and url is memory://")));
+        }
+        for (name, channel) in channels {
+            if !(1..=MAX_CHANNEL).contains(&channel.len()) {
+                return Err(invalid(format!("{name} must be 1 to {MAX_CHANNEL} bytes, has {}", channel.len())));
+            }
+            if channel.starts_with("sj:{") {
+                return Err(invalid(format!("{name} must not begin with sj:{{, as our own channels do")));
+            }
+        }
+        if self.format != Format::Plain && self.tracking {
+            return Err(invalid("tracking is of the plain format: others are followed anyway".to_owned()));
+        }
+        if self.format == Format::Plain && self.codec != Codec::Json {
+            return Err(invalid("codec must be \"json\" where format is \"plain\"".to_owned()));
+        }
         Ok(())
     }
 
@@ -160,6 +204,8 @@ impl std::fmt::Debug for Options {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// The longest name of a channel in bytes.
+const MAX_CHANNEL: usize = 512;
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidOption, "open", message)

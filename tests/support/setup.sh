@@ -11,7 +11,7 @@ need() { # program, why, command that installs it
 		missing=1
 	fi
 }
-need cargo "Rust 1.88 or later" "curl https://sh.rustup.rs -sSf | sh"
+need cargo "Rust 1.90 or later" "curl https://sh.rustup.rs -sSf | sh"
 need go "Go 1.24 or later" "apt-get install golang-go, or https://go.dev/dl"
 need node "Node.js 20 or later" "apt-get install nodejs, or https://nodejs.org"
 need npm "comes with Node.js" "apt-get install npm"

@@ -38,6 +38,7 @@ from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, __version__, shutdown
 from ._service import CacheService
+from ._through import Source, WriteThrough
 from ._update import Explanation, HoldSeen, LeaseSeen, Updating
 
 __all__ = [
@@ -67,10 +68,12 @@ __all__ = [
     "Receipt",
     "RecursiveFetch",
     "ScrubjayError",
+    "Source",
     "Stats",
     "Unavailable",
     "Unsupported",
     "Updating",
+    "WriteThrough",
     "__version__",
     "cached",
     "memoize",

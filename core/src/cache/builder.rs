@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::CacheService;
 use crate::codec::Codec;
 use crate::error::Result;
+use crate::key::Format;
 use crate::options::Options;
 
 /// Options of a [`CacheService`]: what is not set has the default that [`Options`] documents.
@@ -64,6 +65,14 @@ impl Builder {
         codec: Codec,
         /// Whether a hit near its end may draw one caller to refresh the value.
         refresh_ahead: bool,
+        /// How entries stand in the shared tier.
+        format: Format,
+        /// Whether memory follows writes of plain entries by other programs.
+        tracking: bool,
+        /// A channel whose messages are keys that other programs have changed.
+        subscribe_invalidations: Option<String>,
+        /// A channel on which changed keys are told to other programs.
+        publish_invalidations: Option<String>,
         /// Roots to trust for `rediss://`: PEM text or a path.
         tls_ca: Option<String>,
         /// A client certificate for `rediss://`: PEM text or a path.

@@ -237,7 +237,13 @@ impl CacheService {
             // Somebody asked the source, and there is nothing: the key stays absent, as if left out.
             Answer::Failed(error) if error.kind() == ErrorKind::NotFound => {}
             Answer::Failed(error) => drop(out.failed.insert(key.to_owned(), error)),
-            Answer::Waiting | Answer::Miss | Answer::Done(_) | Answer::Many(_) => {}
+            Answer::Waiting
+            | Answer::Miss
+            | Answer::Done(_)
+            | Answer::Many(_)
+            | Answer::Writes(_)
+            | Answer::Count(_)
+            | Answer::Drained(_) => {}
         }
     }
 

@@ -196,7 +196,7 @@ impl Tiers {
 impl Listener for Tiers {
     fn told(&self, message: &Message<'_>) {
         match message.kind {
-            Kind::Invalidated => {
+            Kind::Invalidated | Kind::Published => {
                 for key in message.names() {
                     self.heard.note(key, message.sequence);
                     self.table.invalidated(key, message.sequence, || {
@@ -211,6 +211,14 @@ impl Listener for Tiers {
                 }
                 // After all that it says was done.
                 self.told_to.store(message.sequence, Ordering::Release);
+            }
+            Kind::Tracked => {
+                for key in message.names() {
+                    self.heard.note(key, message.sequence);
+                    // Nobody knows whose write it was: even what this process wrote last goes.
+                    self.table.invalidated(key, message.sequence, || self.forget(key));
+                    self.heard.wake(key);
+                }
             }
             Kind::Filled | Kind::Released => message.names().for_each(|key| self.heard.wake(key)),
             Kind::Tags | Kind::Cleared => {
@@ -228,6 +236,24 @@ impl Listener for Tiers {
                     }
                 }
             }
+        }
+    }
+
+    fn told_plainly(&self, key: &[u8]) {
+        if key::check(key, "delete").is_err() {
+            return;
+        }
+        self.counters.invalidations.add(1);
+        self.drop_locally(key);
+        // A plain entry is that program's own to delete.
+        let Some(shared) = self.shared.as_ref().filter(|shared| !shared.is_plain()) else { return };
+        match shared.admit("delete", key.len()) {
+            Ok(slot) => {
+                let (me, keys) = (self.handle(), [key.to_vec()]);
+                // Where it fails it is queued.
+                shared.invalidate(slot, &keys.clone(), move |_| me.drop_locally(&keys[0])).go_behind();
+            }
+            Err(_) => shared.invalidate_later([key.to_vec()]),
         }
     }
 

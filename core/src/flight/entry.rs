@@ -8,6 +8,7 @@ use super::judging::Vector;
 use super::record::Record;
 use crate::clock::Clock;
 use crate::envelope::{self, Entry};
+use crate::key::{Format, Layout};
 use crate::redis::Token;
 
 /// When a record was given to be stored, by the clock of its times.
@@ -25,18 +26,23 @@ impl When {
 }
 
 /// The bytes of a record, and how long the server keeps them. None at all where it has tags and no versions: a server that
-/// cannot tell when they end must not have it.
+/// cannot tell when they end must not have it; nor has it a plain "not found".
 pub(super) fn entry_of(
     record: &Record,
     vector: &Vector,
     when: &When,
     server_now: u64,
     token: Token,
-    prefix: &str,
+    layout: &Layout,
     key: &[u8],
 ) -> (Bytes, Duration) {
     // Now, not at the call: a connection may have been waited for, and a life is not to grow by that.
     let now = when.clock.now_ms();
+    if layout.format == Format::Plain {
+        // Nobody else knows a "not found", or a time in which a value may be served stale.
+        let bytes = if record.negative { Bytes::new() } else { record.bytes.clone() };
+        return (bytes, Duration::from_millis(record.expires.saturating_sub(now).max(1)));
+    }
     let life = record.stale_until.saturating_sub(now).max(1);
     if vector.clear.is_none() && !record.tags.is_empty() {
         return (Bytes::new(), Duration::from_millis(life));
@@ -55,5 +61,5 @@ pub(super) fn entry_of(
         payload: record.bytes.clone(),
         ..Entry::default()
     };
-    (envelope::encode(&entry, prefix.as_bytes(), key).into(), Duration::from_millis(life))
+    (envelope::encode(&entry, layout.prefix(), key).into(), Duration::from_millis(life))
 }

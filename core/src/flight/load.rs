@@ -79,6 +79,9 @@ impl Tiers {
 
     /// What memory answers at once.
     pub(super) fn at_hand(&self, key: &[u8], put: &Put, o: &FetchOptions<'_>) -> AtHand {
+        if let Some(answer) = self.answer_dirty_load(key).filter(|_| !o.bypass_cache) {
+            return AtHand::Answer(answer);
+        }
         let found = if o.bypass_cache { None } else { self.fresh_to_copy(key) };
         let Some((record, copy)) = found else { return AtHand::Nothing };
         let Some(answer) = self.answer_with(&record) else { return AtHand::Nothing };
@@ -112,7 +115,7 @@ impl Tiers {
         o: &FetchOptions<'_>,
         waiter: impl FnOnce(bool) -> Result<Waiter>,
     ) -> Result<Entered> {
-        let probe = self.shared.is_some();
+        let probe = self.shared.as_ref().is_some_and(|shared| !shared.is_cut_off());
         let stale = self.remembered(key);
         let recheck = || self.fresh(key).filter(|_| !o.bypass_cache);
         let joined = self.table.join(Joining { key, held: o.held, probe, stale }, waiter, recheck);

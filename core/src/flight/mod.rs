@@ -1,11 +1,13 @@
 //! One load at a time: how the tiers answer together, and who runs the fetch when they cannot.
 
 mod ahead;
+mod behind;
 mod bulkhead;
 mod claim;
 mod claimed;
 mod coherence;
 mod cycle;
+mod dirty;
 mod entry;
 mod explain;
 #[expect(clippy::module_inception, reason = "a flight is the one concept of its file")]
@@ -30,8 +32,10 @@ mod sink;
 mod storing;
 mod table;
 mod tagged;
+mod through;
 mod tiers;
 mod told;
+mod turns;
 mod unstored;
 mod update;
 mod voiding;
@@ -41,6 +45,11 @@ mod write;
 mod tests;
 
 pub use lease::Lease;
+
+pub(crate) use behind::Change;
+pub(crate) use dirty::View;
+pub(crate) use lease::{Lessor, next_id};
+pub(crate) use sink::{Reply, Sink};
 
 pub(crate) use generation::Generations;
 #[cfg(any(test, fuzzing))]

@@ -21,6 +21,9 @@ impl Tiers {
     pub fn peek(&self, key: &[u8]) -> Result<Option<(Payload, Option<Copy>)>> {
         self.check_open("get")?;
         key::check(key, "get")?;
+        if let Some(answer) = self.answer_dirty(key) {
+            return Ok(if let Answer::Hit { value, .. } = answer { Some((value, None)) } else { None });
+        }
         let Some((record, copy)) = self.fresh_to_copy(key) else { return Ok(None) };
         self.counters.hits_l1.add(1);
         Ok(self.value_of(&record).map(|value| (value, copy)))
@@ -30,11 +33,14 @@ impl Tiers {
     pub fn get(&self, key: &[u8], reply: &dyn Reply) -> Result<Step> {
         self.check_open("get")?;
         key::check(key, "get")?;
+        if let Some(answer) = self.answer_dirty(key) {
+            return Ok(Step::Ready(answer));
+        }
         if let Some((record, copy)) = self.fresh_to_copy(key) {
             self.counters.hits_l1.add(1);
             return Ok(Step::Ready(self.plain(&record, copy)));
         }
-        let Some(shared) = &self.shared else {
+        let Some(shared) = self.shared.as_ref().filter(|shared| !shared.is_cut_off()) else {
             self.counters.misses.add(1);
             return Ok(Step::Ready(Answer::Miss));
         };
@@ -51,7 +57,9 @@ impl Tiers {
         let mut answers: Vec<Answer> = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            answers.push(if let Some((record, copy)) = self.fresh_to_copy(key) {
+            answers.push(if let Some(answer) = self.answer_dirty(key) {
+                answer
+            } else if let Some((record, copy)) = self.fresh_to_copy(key) {
                 self.counters.hits_l1.add(1);
                 self.plain(&record, copy)
             } else {
@@ -59,7 +67,8 @@ impl Tiers {
                 Answer::Miss
             });
         }
-        let Some(shared) = self.shared.as_ref().filter(|_| !missing.is_empty()) else {
+        let asked = |shared: &&Shared| !missing.is_empty() && !shared.is_cut_off();
+        let Some(shared) = self.shared.as_ref().filter(asked) else {
             self.counters.misses.add(missing.len() as u64);
             return Ok(Step::Ready(Answer::Many(answers)));
         };

@@ -9,6 +9,7 @@ use super::session::SessionId;
 use crate::codec::{self, Codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Value;
+use crate::key::Format;
 use crate::options::Options;
 use crate::tags::TagSet;
 
@@ -120,6 +121,9 @@ pub(crate) fn admit(
     codec: Option<Codec>,
 ) -> Result<Value> {
     check_size(options, operation, value.bytes.len())?;
+    if options.format == Format::Plain {
+        return admit_plain(options, operation, value, codec);
+    }
     match value.codec {
         Codec::Raw => Ok(value.clone()),
         Codec::MsgPack => {
@@ -139,6 +143,27 @@ pub(crate) fn admit(
             }
         }
     }
+}
+
+/// The same where entries are plain: they are JSON, and nothing says otherwise.
+fn admit_plain(options: &Options, operation: &'static str, value: &Value, codec: Option<Codec>) -> Result<Value> {
+    if codec == Some(Codec::MsgPack) {
+        let message = "codec must be json where format is plain";
+        return Err(Error::new(ErrorKind::InvalidOption, operation, message));
+    }
+    let bytes = match value.codec {
+        Codec::Raw => {
+            let message = "the value is bytes, and plain entries are JSON: encode them as text";
+            return Err(Error::new(ErrorKind::InvalidValue, operation, message));
+        }
+        Codec::MsgPack => codec::msgpack_to_json(&value.bytes, MAX_DEPTH)?.into(),
+        Codec::Json => {
+            codec::check_json(&value.bytes, MAX_DEPTH)?;
+            value.bytes.clone()
+        }
+    };
+    check_size(options, operation, bytes.len())?;
+    Ok(Value { codec: Codec::Json, bytes })
 }
 
 fn check_size(options: &Options, operation: &'static str, is: usize) -> Result<()> {

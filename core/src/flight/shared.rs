@@ -16,11 +16,11 @@ use super::unstored::Unstored;
 use crate::envelope::{self, Entry, State};
 use crate::error::{Error, Result};
 use crate::host::process;
-use crate::key::{Layout, Names};
+use crate::key::{Format, Layout, Names};
 use crate::options::Options;
 use crate::redis::{
-    Acquired, Address, Claim, Invalidated, Listener, Read, Revalidated, Seen, Settings, Slot, TagSpace, Tier,
-    TlsAndAuth, Token,
+    Acquired, Address, Claim, Invalidated, Listener, Plain, Read, Revalidated, Seen, Settings, Slot, StreamSpace,
+    TagSpace, Tier, TlsAndAuth, Token,
 };
 use crate::stats::{BreakerState, Counters};
 use crate::tags::{Known, Looked, Tag};
@@ -74,7 +74,6 @@ impl Named {
 pub(crate) struct Shared {
     pub(super) tier: Arc<Tier>,
     pub(super) layout: Layout,
-    pub(super) prefix: Arc<str>,
     max_value: usize,
     pub(super) max_staleness: u64,
     pub(super) known: Arc<Known>,
@@ -98,12 +97,19 @@ impl Shared {
             password: options.password.clone(),
         };
         let address = Address::parse(&options.url, tls_and_auth)?;
-        let layout = Layout::new(&options.prefix);
+        let layout = Layout::new(&options.prefix, options.format);
         let settings = Settings {
             l2_timeout: options.l2_timeout,
             breaker: options.breaker,
             max_entry: options.max_value + envelope::OVERHEAD,
-            meta_key: layout.meta(),
+            meta_key: (options.format == Format::Scrubjay).then(|| layout.meta()),
+            plain: (options.format == Format::Plain).then(|| Plain {
+                prefix: layout.prefix().into(),
+                ttl: options.ttl,
+                tracking: options.tracking,
+            }),
+            subscribed: options.subscribe_invalidations.clone().map(Bytes::from),
+            published: options.publish_invalidations.clone().map(Bytes::from),
             entry_pattern: layout.entry_pattern(),
             sequence: layout.sequence(),
             channel: on(layout.channel(), address.database()),
@@ -123,7 +129,6 @@ impl Shared {
         Ok(Some(Shared {
             tier: Tier::new(address, settings),
             layout,
-            prefix: options.prefix.as_str().into(),
             max_value: options.max_value,
             max_staleness: Self::believed(options),
             known: known.clone(),
@@ -231,7 +236,7 @@ impl Shared {
     pub fn claims(&self, keys: Vec<(&[u8], Token, bool)>) -> Vec<Claim> {
         let claim = |(key, token, force)| {
             let stub = Entry { state: State::Leased, ..Entry::default() };
-            let stub = envelope::encode(&stub, self.prefix.as_bytes(), key).into();
+            let stub = envelope::encode(&stub, self.layout.prefix(), key).into();
             Claim { name: self.layout.entry(key), token, stub, force }
         };
         keys.into_iter().map(claim).collect()
@@ -313,12 +318,12 @@ impl Shared {
     pub fn clear(&self, done: impl FnOnce(Option<u64>) + Send + 'static) -> Kick {
         self.note_use();
         let (tier, counters) = (self.tier.clone(), self.counters.clone());
-        let queue = move |tier: &Tier| {
-            counters.l2_errors.add(1);
-            tier.queue_clear();
-        };
+        if self.is_plain() {
+            process().runtime().spawn(delete_all(tier, counters, done));
+            return Kick::NONE;
+        }
         let Ok(slot) = self.tier.admit("clear", 0) else {
-            queue(&tier);
+            clear_later(&tier, &counters);
             done(None);
             return Kick::NONE;
         };
@@ -328,19 +333,33 @@ impl Shared {
                 done(Some(sequence));
             }
             Ok(Invalidated { fenced: false, .. }) => {
-                process().runtime().spawn(async move {
-                    let deleted = tier.delete_all().await;
-                    if deleted.is_err() {
-                        queue(&tier);
-                    }
-                    done(deleted.ok().map(|()| 0));
-                });
+                process().runtime().spawn(delete_all(tier, counters, done));
             }
             Err(_) => {
-                queue(&tier);
+                clear_later(&tier, &counters);
                 done(None);
             }
         })
+    }
+
+    /// Where the streams of a write-behind are.
+    pub fn streams(&self, name: &str) -> (Arc<Tier>, StreamSpace) {
+        self.note_use();
+        (self.tier.clone(), StreamSpace::new(self.layout.behind(name), self.layout.dirty()))
+    }
+
+    /// Whether its entries are plain.
+    pub fn is_plain(&self) -> bool {
+        self.layout.format == Format::Plain
+    }
+
+    /// Whether reads are to go on as if it were not there.
+    pub fn is_cut_off(&self) -> bool {
+        let is_cut_off = self.tier.is_cut_off();
+        if is_cut_off {
+            self.counters.l2_errors.add(1);
+        }
+        is_cut_off
     }
 
     /// How many invalidations have not landed.
@@ -366,6 +385,20 @@ impl Shared {
     pub async fn close(&self, time: Duration) -> usize {
         self.tier.close(time).await
     }
+}
+
+/// Deletes every entry, where none has a version that would end it.
+async fn delete_all(tier: Arc<Tier>, counters: Arc<Counters>, done: impl FnOnce(Option<u64>)) {
+    let deleted = tier.delete_all().await;
+    if deleted.is_err() {
+        clear_later(&tier, &counters);
+    }
+    done(deleted.ok().map(|()| 0));
+}
+
+fn clear_later(tier: &Tier, counters: &Counters) {
+    counters.l2_errors.add(1);
+    tier.queue_clear();
 }
 
 /// The name of a channel for one of the server's databases: channels are the same in all.

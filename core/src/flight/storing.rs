@@ -16,7 +16,7 @@ use super::tagged::TAGS_OUTLIVE;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::key::Layout;
-use crate::redis::{Landed, Leaving, Seen, Slot, Tier, Token};
+use crate::redis::{Cause, Landed, Leaving, Seen, Slot, Tier, Token};
 use crate::sync::{Arc, Mutex, lock};
 use crate::tags::{Known, Looked, Tag, TagSet};
 use crate::wire::Kick;
@@ -35,11 +35,11 @@ impl Shared {
         wanted: impl FnOnce() -> bool + Send + 'static,
         done: impl FnOnce(Result<(Option<u64>, Looked)>) + Send + 'static,
     ) -> Kick {
-        let (when, prefix, counters) = (When::now(clock), self.prefix.clone(), self.counters.clone());
-        let at = self.layout.before_key();
+        let (when, layout, counters) = (When::now(clock), self.layout.clone(), self.counters.clone());
+        let at = layout.before_key();
         let tags: Vec<Tag> = vector.tags.iter().map(|(tag, _)| tag.clone()).collect();
         let entry = move |server_now: u64, token: Token, vector: &Vector| {
-            let (bytes, life) = entry_of(&record, vector, &when, server_now, token, &prefix, &name[at..]);
+            let (bytes, life) = entry_of(&record, vector, &when, server_now, token, &layout, &name[at..]);
             (name, bytes, life)
         };
         let done = move |stored: Result<(Option<u64>, Looked)>| {
@@ -60,7 +60,7 @@ impl Shared {
                 let done = move |stored: Result<(Vec<Landed>, Looked)>| {
                     done(stored.map(|(_, looked)| (Some(0), looked)));
                 };
-                self.tier.put_many(slot, entries, Seen::default(), || false, done)
+                self.tier.put_many(slot, Cause::Loaded, entries, Seen::default(), || false, done)
             }
         }
     }
@@ -82,7 +82,6 @@ impl Shared {
         let writing = Arc::new(Writing {
             tier: self.tier.clone(),
             layout: self.layout.clone(),
-            prefix: self.prefix.clone(),
             when: When::now(clock),
             known: self.known.clone(),
             seen: Seen { tags: tags.iter().cloned().collect(), life },
@@ -111,7 +110,6 @@ pub(super) type IfLast = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 struct Writing {
     tier: Arc<Tier>,
     layout: Layout,
-    prefix: Arc<str>,
     when: When,
     known: Arc<Known>,
     seen: Seen,
@@ -144,7 +142,7 @@ impl Writing {
             let vector = if fenced { vector } else { Vector::default() };
             let entry = |(key, record): &(Vec<u8>, Record)| {
                 let (bytes, life) =
-                    entry_of(record, &vector, &this.when, server_now, Token::default(), &this.prefix, key);
+                    entry_of(record, &vector, &this.when, server_now, Token::default(), &this.layout, key);
                 (this.layout.entry(key), bytes, life)
             };
             let entries = this.records[which].iter().map(entry).collect();
@@ -153,7 +151,7 @@ impl Writing {
         };
         let this = self.clone();
         let is_last = move || last.into_iter().all(|index| this.is_last(index));
-        self.tier.put_many(slot, entries, self.seen.clone(), is_last, move |stored| {
+        self.tier.put_many(slot, Cause::Written, entries, self.seen.clone(), is_last, move |stored| {
             // Nothing has left where it is not set.
             done(stored, carried.get().cloned().unwrap_or_default());
         })
@@ -180,8 +178,13 @@ impl Writing {
         let Seen { tags, life } = self.seen.clone();
         let tier = self.tier.clone();
         let send = move |seen: Result<Looked>| {
-            if let Ok(looked) = seen {
-                self.send_again(&looked, &Arc::new(all));
+            match seen {
+                // A writer is at work on what has this tag: nobody knows whether these values are newer than that.
+                Ok(looked) if looked.versions.iter().any(|(_, version)| version.is_none()) => {
+                    lock(&all.landed).iter_mut().for_each(|landed| landed.held = true);
+                }
+                Ok(looked) => self.send_again(&looked, &Arc::new(all)),
+                Err(_) => {}
             }
         };
         tier.versions(slot, tags, life, send).go_behind();

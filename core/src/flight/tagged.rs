@@ -11,8 +11,9 @@ use super::shared::Loaded;
 use super::sink::Reply;
 use super::tiers::Tiers;
 use super::write::{done, receipt_of_tags};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, PutOptions, Step};
+use crate::key::Format;
 use crate::tags::{self, Looked, Tag, TagSet};
 
 impl Tiers {
@@ -21,6 +22,7 @@ impl Tiers {
         const OPERATION: &str = "invalidate_tags";
         self.check_open(OPERATION)?;
         let set = TagSet::of(OPERATION, tags, usize::MAX)?;
+        self.refuse_tags(OPERATION, &set)?;
         let Some(shared) = self.shared.as_ref().filter(|_| !set.is_empty()) else {
             self.counters.invalidations.add(set.iter().count() as u64);
             self.forget_tags(&set);
@@ -41,7 +43,7 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    fn forget_tags(&self, tags: &TagSet) {
+    pub(super) fn forget_tags(&self, tags: &TagSet) {
         tags.iter().for_each(|tag| self.forget_tag(tag));
     }
 
@@ -65,7 +67,18 @@ impl Tiers {
         if o.tags.is_empty() {
             return Ok(TagSet::default());
         }
-        TagSet::of(operation, &o.tags, self.options.max_tags)
+        let tags = TagSet::of(operation, &o.tags, self.options.max_tags)?;
+        self.refuse_tags(operation, &tags)?;
+        Ok(tags)
+    }
+
+    /// Plain entries have no room for tags.
+    fn refuse_tags(&self, operation: &'static str, tags: &TagSet) -> Result<()> {
+        if self.options.format == Format::Plain && !tags.is_empty() {
+            let message = "tags must be none where format is plain: such entries have no room for them";
+            return Err(Error::new(ErrorKind::InvalidOption, operation, message));
+        }
+        Ok(())
     }
 
     /// What finds come to, once the versions of all their tags are known: at once, or after one more round trip for all

@@ -19,7 +19,7 @@ use super::tiers::Tiers;
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, ConsistencyToken, PutOptions, Receipt, Step, Value};
-use crate::key;
+use crate::key::{self, Format};
 use crate::redis::Slot;
 use crate::tags::TagSet;
 use crate::wire::Kick;
@@ -31,13 +31,17 @@ impl Tiers {
         key::check(key, "set")?;
         let record = self.record("set", value, o)?;
         let Some(shared) = &self.shared else {
-            self.table.write(key, || self.remember(key, &record));
+            self.table.write(key, || {
+                self.holds.disturb(key);
+                self.remember(key, &record);
+            });
             return Ok(done(false));
         };
         let slot = shared.admit("set", key.len() + record.bytes.len())?;
         let tags = record.tags.clone();
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
+            self.holds.disturb(key);
             self.remember(key, &record);
             self.store_shared(shared, slot, vec![(key.to_vec(), record)], tags, vec![ticket], sink)
         });
@@ -56,6 +60,7 @@ impl Tiers {
         let remember = || {
             let write = |(key, record): &(Vec<u8>, Record)| {
                 self.table.write_with_ticket(key, |ticket| {
+                    self.holds.disturb(key);
                     self.remember(key, record);
                     ticket
                 })
@@ -91,14 +96,20 @@ impl Tiers {
         let count = keys.len() as u64;
         let Some(shared) = self.shared.as_ref().filter(|_| !keys.is_empty()) else {
             self.counters.invalidations.add(count);
-            keys.iter().for_each(|key| self.drop_locally(key));
+            keys.iter().for_each(|key| {
+                self.holds.disturb(key);
+                self.drop_locally(key);
+            });
             return Ok(done(false));
         };
         let slot = shared.admit(operation, keys.iter().map(|key| key.len()).sum())?;
         let sink = reply.sink(operation, None)?;
         self.counters.invalidations.add(count);
         let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
-        keys.iter().for_each(|key| self.drop_locally(key));
+        keys.iter().for_each(|key| {
+            self.holds.disturb(key);
+            self.drop_locally(key);
+        });
         let me = self.handle();
         let names = owned.clone();
         let kick = shared.invalidate(slot, &names, move |sequence| {
@@ -112,6 +123,11 @@ impl Tiers {
     /// Empties the cache, its namespace in the shared tier included: `Done`.
     pub fn clear(&self, reply: &dyn Reply) -> Result<Step> {
         self.check_open("clear")?;
+        if self.options.format == Format::Plain && self.options.prefix.is_empty() {
+            let message =
+                "prefix must not be empty for clear where format is plain: it would delete the whole database";
+            return Err(Error::new(ErrorKind::InvalidOption, "clear", message));
+        }
         self.counters.invalidations.add(1);
         let Some(shared) = &self.shared else {
             self.forget_all();
@@ -147,7 +163,7 @@ impl Tiers {
         });
     }
 
-    fn store_shared(
+    pub(super) fn store_shared(
         &self,
         shared: &Shared,
         slot: Slot,
@@ -198,7 +214,7 @@ impl Tiers {
     }
 
     /// A record of `value` with the life that the options say, from now on.
-    fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
+    pub(super) fn record(&self, operation: &'static str, value: &Value, o: &PutOptions) -> Result<Record> {
         let ttl = o.ttl.resolve(operation, self.options.ttl)?;
         check_codec(operation, o.codec)?;
         let stored = admit(&self.options, operation, value, o.codec)?;
@@ -280,8 +296,8 @@ pub(super) fn receipt_of_tags(sequence: Option<u64>) -> Receipt {
 fn numbered(sequence: Option<u64>, token: impl FnOnce(u64) -> ConsistencyToken) -> Receipt {
     match sequence {
         None => receipt(true),
-        // A server without scripts counts nothing.
-        Some(0) => receipt(false),
+        // Nobody counts the writes of a server without scripts, or plain ones: it is later than all.
+        Some(0) => Receipt { pending: false, token: token(u64::MAX) },
         Some(sequence) => Receipt { pending: false, token: token(sequence) },
     }
 }

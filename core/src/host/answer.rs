@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Lease;
 use crate::memory::Copy;
 use crate::options::Ttl;
+use crate::write::{DrainReport, Writes};
 
 /// Encoded bytes and the codec they are in. A host gives and gets only [`Codec::Raw`] and
 /// [`Codec::Json`]; what is stored as MessagePack is translated on the way.
@@ -94,6 +95,12 @@ pub enum Answer {
     Done(Receipt),
     /// One answer for each key, in the order of the keys.
     Many(Vec<Answer>),
+    /// Writes for the source, from a write-behind.
+    Writes(Writes),
+    /// So many were meant.
+    Count(u64),
+    /// What a `flush`, or the close of a write-behind, came to.
+    Drained(DrainReport),
     /// The call failed.
     Failed(Error),
 }

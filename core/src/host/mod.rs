@@ -30,6 +30,7 @@ mod poll_set;
 mod process;
 mod queue;
 mod wake;
+mod write_behind;
 
 pub(crate) use answer::Position;
 pub use answer::{
@@ -47,5 +48,7 @@ pub use queue::Queue;
 pub use crate::flight::Lease;
 pub use crate::memory::{Copy, MemoryStats, SlotRef, Slots, TABLE_HEADER, TABLE_STRIDE, Table};
 pub use crate::options::{Ttl, UpdateOptions};
+pub use crate::write::{BatchOptions, DrainReport, Write, WriteBehindOptions, WriteKind, Writes};
+pub use write_behind::WriteBehind;
 
 pub(crate) use process::process;

@@ -134,6 +134,7 @@ fn watch_forks() {
     }
     extern "C" fn in_child() {
         clock::forget_in_child();
+        crate::write::close_in_child();
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
     if ONCE.is_completed() {

@@ -29,7 +29,7 @@ fn the_key_vectors() {
         let valid = check_prefix(&vector.prefix).and_then(|()| check(&key, "get"));
         match (valid, vector.error) {
             (Ok(()), None) => {
-                let layout = Layout::new(&vector.prefix);
+                let layout = Layout::new(&vector.prefix, Format::Scrubjay);
                 assert_eq!(Some(layout.entry(&key)), vector.redis_key_hex.as_deref().map(hex), "{}", vector.name);
                 let hash = format!("{:016x}", hash(vector.prefix.as_bytes(), &key));
                 assert_eq!(Some(hash), vector.hash, "{}", vector.name);
@@ -90,6 +90,6 @@ fn integers_have_one_form() {
 
 #[test]
 fn an_entry_pattern_matches_no_other_prefix() {
-    assert_eq!(Layout::new("a").entry_pattern(), b"sj:{a.0}:e:*");
-    assert!(!Layout::new("a.0").entry(b"k").starts_with(b"sj:{a.0}:e:"));
+    assert_eq!(Layout::new("a", Format::Scrubjay).entry_pattern(), b"sj:{a.0}:e:*");
+    assert!(!Layout::new("a.0", Format::Scrubjay).entry(b"k").starts_with(b"sj:{a.0}:e:"));
 }

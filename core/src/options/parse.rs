@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{Options, invalid};
 use crate::codec::Codec;
 use crate::error::Result;
+use crate::key::Format;
 
 /// More than any honest set of options, PEM texts included.
 const MAX_JSON: usize = 1 << 20;
@@ -58,6 +59,18 @@ fn apply(options: &mut Options, name: &str, value: &Value) -> Result<()> {
         }
         "max_tags" => options.max_tags = usize::try_from(whole(name, value)?).unwrap_or(usize::MAX),
         "refresh_ahead" => options.refresh_ahead = boolean(name, value)?,
+        "format" => {
+            options.format = match value.as_str() {
+                Some("scrubjay") => Format::Scrubjay,
+                Some("plain") => Format::Plain,
+                _ => return Err(wrong(name, "\"scrubjay\" or \"plain\"", value)),
+            }
+        }
+        "tracking" => options.tracking = boolean(name, value)?,
+        "subscribe_invalidations" => {
+            options.subscribe_invalidations = optional(value, |value| text(name, value))?;
+        }
+        "publish_invalidations" => options.publish_invalidations = optional(value, |value| text(name, value))?,
         "tls_ca" => options.tls_ca = optional(value, |value| text(name, value))?,
         "tls_cert" => options.tls_cert = optional(value, |value| text(name, value))?,
         "tls_key" => options.tls_key = optional(value, |value| text(name, value))?,

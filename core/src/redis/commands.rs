@@ -15,6 +15,11 @@ pub(super) fn get(key: &[u8], to: &mut Outbound) {
     to.command(&[b"GET", key]);
 }
 
+/// Asks how long a key has to live, in ms.
+pub(super) fn life(key: &[u8], to: &mut Outbound) {
+    to.command(&[b"PTTL", key]);
+}
+
 /// Reads keys.
 pub(super) fn get_many(names: &Names, to: &mut Outbound) {
     for first in (0..names.len()).step_by(MANY) {
@@ -161,7 +166,8 @@ mod tests {
     #[test]
     fn many_keys_go_into_several_commands() {
         let keys: Vec<Vec<u8>> = (0..2500).map(|n: u32| n.to_string().into_bytes()).collect();
-        let names = crate::key::Layout::new("shop").names(keys.iter().map(Vec::as_slice));
+        let names =
+            crate::key::Layout::new("shop", crate::key::Format::Scrubjay).names(keys.iter().map(Vec::as_slice));
         let (mut reads, mut deletions) = (Outbound::default(), Outbound::default());
         get_many(&names, &mut reads);
         unlink(&keys, &mut deletions);

@@ -49,7 +49,7 @@ impl Connection {
     /// pending invalidation.
     pub async fn open(
         address: &Address,
-        meta_key: &[u8],
+        meta_key: Option<&[u8]>,
         tags: &TagSpace,
         max_entry: usize,
         predecessor: &Predecessor,

@@ -45,6 +45,15 @@ pub(crate) struct Seen {
     pub life: Duration,
 }
 
+/// Why entries are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// They are what a fetch brought: nothing has changed.
+    Loaded,
+    /// They are new: other programs are told.
+    Written,
+}
+
 /// The moment in which entries leave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leaving {
@@ -57,7 +66,7 @@ pub(crate) struct Leaving {
 }
 
 /// A look at versions of tags that leaves with other calls, behind them.
-struct Beside {
+pub(super) struct Beside {
     space: Arc<TagSpace>,
     tags: Vec<Tag>,
     look: Look,
@@ -66,17 +75,17 @@ struct Beside {
 
 impl Beside {
     /// Before a load: the versions are to exist, and what is known of that of all entries is to be young.
-    fn loading(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
+    pub(super) fn loading(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
         let space = tier.tags.clone();
-        let wanted = !tags.is_empty() || space.known.look_at_clear().is_some();
+        let wanted = !tags.is_empty() || tier.look_at_clear().is_some();
         let (look, call) = (space.known.look(), wanted.then(|| space.versions(&tags, life)));
         Beside { space, tags, look, call }
     }
 
     /// After one, where there is something to be found out.
-    fn filling(tier: &Tier, tags: Vec<Tag>) -> Beside {
+    pub(super) fn filling(tier: &Tier, tags: Vec<Tag>) -> Beside {
         let space = tier.tags.clone();
-        let wanted = !tags.is_empty() || space.known.look_at_clear().is_some();
+        let wanted = !tags.is_empty() || tier.look_at_clear().is_some();
         let (look, call) = (space.known.look(), wanted.then(|| space.look(&tags)));
         Beside { space, tags, look, call }
     }
@@ -84,27 +93,32 @@ impl Beside {
     /// With a read: what is known of the version of all entries is to be young.
     fn reading(tier: &Tier) -> Beside {
         let space = tier.tags.clone();
-        let wanted = space.known.look_at_clear().is_some();
+        let wanted = tier.look_at_clear().is_some();
         let (look, call) = (space.known.look(), wanted.then(|| space.look(&[])));
         Beside { space, tags: Vec::new(), look, call }
     }
 
-    /// With a write, always: nobody else would notice that it was dead when it arrived.
+    /// With a write, always where there are versions: nobody else would notice that it was dead when it arrived.
     fn writing(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
         let space = tier.tags.clone();
         let known = space.known.last_seen(&[]).is_some();
         let call = if tags.is_empty() && known { space.look(&tags) } else { space.versions(&tags, life) };
         let look = space.known.look();
-        Beside { space, tags, look, call: Some(call) }
+        Beside { space, tags, look, call: Some(call).filter(|_| tier.plain.is_none()) }
     }
 
-    fn with(&self, mut calls: Vec<Call>) -> Vec<Call> {
+    pub(super) fn with(&self, mut calls: Vec<Call>) -> Vec<Call> {
         calls.extend(self.call.clone());
         calls
     }
 
+    /// When it left, in ms of the cache's clock.
+    pub(super) fn asked(&self) -> u64 {
+        self.look.asked
+    }
+
     /// What was seen; nothing where the server would not say.
-    fn take(&self, replies: &mut Vec<Reply>) -> Looked {
+    pub(super) fn take(&self, replies: &mut Vec<Reply>) -> Looked {
         let reply = self.call.as_ref().and_then(|_| replies.pop());
         reply.and_then(|reply| self.space.seen(self.look, &self.tags, reply).ok()).unwrap_or_default()
     }
@@ -286,6 +300,7 @@ impl Tier {
     pub fn put_many(
         &self,
         slot: Slot,
+        cause: Cause,
         entries: impl FnOnce(Leaving) -> Vec<Write> + Send + 'static,
         tags: Seen,
         is_last: impl FnOnce() -> bool + Send + 'static,
@@ -303,15 +318,21 @@ impl Tier {
             let call = |(name, bytes, life): Write| {
                 tier.recent.note(&name, now);
                 let key = tier.key_of(&name);
+                let told = if cause == Cause::Written { tier.told() } else { Bytes::new() };
                 Call {
                     script: Script::Put,
                     keys: vec![name.into(), tier.sequence.clone()],
-                    arguments: vec![bytes, number(millis(life)), tier.channel.clone(), key],
+                    arguments: vec![bytes, number(millis(life)), tier.channel.clone(), key, told],
                 }
             };
-            let calls = beside.with(entries.into_iter().map(call).collect());
+            let count = entries.len();
+            let plainly = cause == Cause::Written && turn.connection.scripts.is_none();
+            let told =
+                if plainly { tier.tellings(entries.iter().map(|(name, _, _)| &name[..])) } else { Vec::new() };
+            let calls = beside.with(entries.into_iter().map(call).chain(told).collect());
             let finish = move |mut replies: Vec<Reply>| {
                 let looked = beside.take(&mut replies);
+                replies.truncate(count);
                 let landed = replies.iter().map(scripts::landed).collect::<Result<_, _>>()?;
                 cover.settle();
                 Ok((landed, looked))
@@ -332,9 +353,11 @@ impl Tier {
         done: impl FnOnce(Vec<Vec<u8>>, Result<u64, Error>) + Send + 'static,
     ) -> Kick {
         let keys = names.clone();
-        let prepare = move |tier: &Tier, _: &Turn<'_>| {
+        let prepare = move |tier: &Tier, turn: &Turn<'_>| {
             let position = tier.pending.position();
-            (tier.invalidations(&keys), move |replies: Vec<Reply>| Ok((last_of(&replies)?, position)))
+            let is_counted = turn.connection.scripts.is_some();
+            let calls = tier.invalidations(&keys, is_counted);
+            (calls, move |replies: Vec<Reply>| Ok((last_of(&replies, is_counted)?, position)))
         };
         let pending = self.pending.clone();
         self.run(
@@ -351,8 +374,8 @@ impl Tier {
         )
     }
 
-    /// The calls that invalidate the entries of these names.
-    pub(super) fn invalidations(&self, names: &[Vec<u8>]) -> Vec<Call> {
+    /// The calls that invalidate the entries of these names, where the server is `scripted` or not.
+    pub(super) fn invalidations(&self, names: &[Vec<u8>], scripted: bool) -> Vec<Call> {
         let now = coarse_ms();
         names.iter().for_each(|name| self.recent.note(name, now));
         let call = |names: &[Vec<u8>]| {
@@ -360,14 +383,18 @@ impl Tier {
             Call {
                 script: Script::Invalidate,
                 keys: [self.sequence.clone()].into_iter().chain(names).collect(),
-                arguments: vec![self.channel.clone(), number(self.before_key as u64)],
+                arguments: vec![self.channel.clone(), number(self.before_key as u64), self.told()],
             }
         };
-        names.chunks(KEYS_OF_A_CALL).map(call).collect()
+        let mut calls: Vec<Call> = names.chunks(KEYS_OF_A_CALL).map(call).collect();
+        if !scripted {
+            calls.extend(self.tellings(names.iter().map(|name| &name[..])));
+        }
+        calls
     }
 
     /// The key in the name of an entry.
-    fn key_of(&self, name: &[u8]) -> Bytes {
+    pub(super) fn key_of(&self, name: &[u8]) -> Bytes {
         Bytes::copy_from_slice(&name[self.before_key..])
     }
 
@@ -470,9 +497,13 @@ fn one(replies: &[Reply]) -> Result<&Reply, Trouble> {
     replies.first().ok_or(Trouble::Unexpected)
 }
 
-/// The highest number of writes that were all made.
-pub(super) fn last_of(replies: &[Reply]) -> Result<u64, Trouble> {
-    replies.iter().try_fold(0, |last, reply| Ok(scripts::sequence(reply)?.max(last)))
+/// The highest number of writes that were all made; 0 where nobody counts them.
+pub(super) fn last_of(replies: &[Reply], is_counted: bool) -> Result<u64, Trouble> {
+    let mut last = 0;
+    for reply in replies {
+        last = scripts::sequence(reply)?.max(last);
+    }
+    Ok(if is_counted { last } else { 0 })
 }
 
 pub(super) fn number(number: u64) -> Bytes {

@@ -46,11 +46,11 @@ pub(super) struct Greeting {
     pub predecessor_ended: bool,
 }
 
-/// Runs the handshake.
+/// Runs the handshake. Without a `meta_key` the namespace is one of plain entries.
 pub(super) async fn greet(
     wire: &Wire,
     address: &Address,
-    meta_key: &[u8],
+    meta_key: Option<&[u8]>,
     tags: &TagSpace,
     predecessor: &Predecessor,
 ) -> Result<Greeting, Trouble> {
@@ -58,13 +58,19 @@ pub(super) async fn greet(
     let sent = boottime_ms();
     let time = wire.one(&[b"TIME"]).await?;
     let time = ServerTime::new(&time, sent, boottime_ms())?;
-    check_format(wire, meta_key).await?;
+    if let Some(meta_key) = meta_key {
+        check_format(wire, meta_key).await?;
+    }
     let run = match wire.one(&[b"INFO", b"server"]).await? {
         Reply::Value(info) => run_of(&info),
         // Not everybody may ask.
         _ => None,
     };
-    let scripts = load_scripts(wire).await?;
+    let scripts = match meta_key {
+        Some(_) => load_scripts(wire).await?,
+        // Scripts know entries of ours alone.
+        None => None,
+    };
     if let Some(names) = &scripts {
         learn_clear(wire, tags, names).await?;
     }

@@ -131,7 +131,8 @@ async fn send_due(tier: &Arc<Tier>, deadline: u64) -> Result<Option<Sent>, Troub
             return Kick::NONE;
         }
         let names = due.iter().map(|(name, _)| name.clone()).collect();
-        let (calls, scripted) = (this.due_calls(names), connection.scripts.is_some());
+        let scripted = connection.scripts.is_some();
+        let calls = this.due_calls(names, scripted);
         let (done, replies) = oneshot::channel();
         let kick = connection.submit(u64::MAX, |to| {
             // What is refused drops the sender.

@@ -53,7 +53,7 @@ const INTEREST: u64 = 60_000;
 /// What a link needs to know.
 pub(super) struct LinkSettings {
     pub address: Arc<Address>,
-    pub meta_key: Vec<u8>,
+    pub meta_key: Option<Vec<u8>>,
     /// The longest entry that is let in.
     pub max_entry: usize,
     /// Whose connection it is.
@@ -328,8 +328,15 @@ impl Link {
         let LinkSettings { address, meta_key, max_entry, tier, tags } = &self.settings;
         let predecessor = self.predecessor().clone();
         let queued = || self.pending.position();
-        let opening =
-            Connection::open(address, meta_key, tags, *max_entry, &predecessor, queued, self.driven.clone());
+        let opening = Connection::open(
+            address,
+            meta_key.as_deref(),
+            tags,
+            *max_entry,
+            &predecessor,
+            queued,
+            self.driven.clone(),
+        );
         let late = || Trouble::lost("the server did not answer within 5 s of connecting");
         let (connection, driver) = timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| late())??;
         *self.predecessor() = connection.as_predecessor();

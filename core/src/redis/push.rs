@@ -8,8 +8,10 @@
 //! since one connection brings both in their order. So what was read in a session is current as of when its last
 //! answered beat was sent, unless a message took it away: `docs/coherence.md` has the argument.
 
+mod echo;
 mod ledger;
 mod message;
+mod receiver;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -17,7 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
-use self::ledger::{Heard, Ledger};
+use self::ledger::Ledgers;
+use self::receiver::Receiver;
 use super::address::Address;
 use super::connection::Wire;
 use super::handshake;
@@ -27,7 +30,7 @@ use super::trouble::Trouble;
 use crate::clock::coarse_ms;
 use crate::host::process;
 use crate::resilience::Backoff;
-use crate::wire::{Line, Replies, Reply, drive};
+use crate::wire::{Line, Outbound, Replies, Reply, drive};
 
 pub(crate) use message::{Kind, Message};
 
@@ -47,6 +50,9 @@ pub(crate) trait Listener: Send + Sync {
     /// Something was told.
     fn told(&self, message: &Message<'_>);
 
+    /// Another program told that it has changed what this key stands for.
+    fn told_plainly(&self, key: &[u8]);
+
     /// A beat was answered that was sent at `sent` (ms of [`coarse_ms`]): all that was told before it is all there was.
     /// The first one of a connection begins a session; `whole` is false where messages of the present one were missed.
     /// `last` are the numbers of the last writes, one for each partition.
@@ -59,19 +65,31 @@ pub(crate) trait Listener: Send + Sync {
 /// What a push connection is told of its namespace.
 pub(super) struct Subject {
     pub address: Arc<Address>,
-    /// Where the format of the namespace is recorded.
-    pub meta_key: Vec<u8>,
+    /// Where the format of the namespace is recorded; nowhere for plain entries.
+    pub meta_key: Option<Vec<u8>>,
     /// The sequences and channels of the partitions.
     pub partitions: Vec<Partition>,
+    /// A channel on which other programs tell keys that they have changed.
+    pub subscribed: Option<Bytes>,
+    /// What the names of keys begin with whose writes the server is to tell of, by whomever.
+    pub tracked: Option<Bytes>,
     /// From one beat to the next.
     pub interval: Duration,
+}
+
+impl Subject {
+    /// Whether all writes are told: what other programs tell is not that.
+    fn follows(&self) -> bool {
+        self.tracked.is_some() || self.meta_key.is_some()
+    }
 }
 
 /// Where writes of one partition are counted, and told.
 #[derive(Clone)]
 pub(super) struct Partition {
     pub sequence: Bytes,
-    pub channel: Bytes,
+    /// None where the server tells of them otherwise.
+    pub channel: Option<Bytes>,
     /// Whether a beat begins the sequence where it is not there: else its first write would look like one that was
     /// missed.
     pub begins: bool,
@@ -118,46 +136,21 @@ struct Pulse<'a> {
     nonce: u64,
 }
 
-/// What was heard of the partitions, and whether that was all.
-struct Ledgers {
-    of: Vec<Ledger>,
-    missed: bool,
-}
-
 impl<'a> Pulse<'a> {
     async fn begin(subject: &'a Subject, listener: &'a Weak<dyn Listener>) -> Result<Self, Trouble> {
-        let ledgers =
-            Arc::new(Mutex::new(Ledgers { of: vec![Ledger::default(); subject.partitions.len()], missed: false }));
-        let channels: Vec<Bytes> = subject.partitions.iter().map(|partition| partition.channel.clone()).collect();
-        let (told, heard) = (listener.clone(), ledgers.clone());
-        let pushed = move |items: Vec<Reply>| {
-            let [Reply::Value(kind), Reply::Value(channel), Reply::Value(bytes)] = &items[..] else { return };
-            let partition = channels.iter().position(|known| known == channel);
-            let (b"message", Some(partition)) = (&kind[..], partition) else { return };
-            let Some(listener) = told.upgrade() else { return };
-            let message = Message::parse(bytes);
-            heard.lock().unwrap_or_else(PoisonError::into_inner).told(partition, message.as_ref());
-            if let Some(message) = message {
-                listener.told(&message);
-            }
-        };
+        let ledgers = Arc::new(Mutex::new(Ledgers::new(subject.partitions.len())));
+        let receiver = Receiver::new(subject, listener.clone(), ledgers.clone());
+        let pushed = move |items: Vec<Reply>| receiver.receive(&items);
         let transport = net::connect(&subject.address).await?;
         let line = Line::with_pushes(transport, MAX_MESSAGE, Arc::new(pushed));
         process().runtime().spawn(drive(line.clone()));
         let wire = Wire::new(line);
         greet(&wire, &subject.address).await?;
-        handshake::check_format(&wire, &subject.meta_key).await?;
-        let names = load(&wire).await?;
-        let replies = wire
-            .many(|to| {
-                for partition in &subject.partitions {
-                    to.command(&[b"SUBSCRIBE", &partition.channel]);
-                }
-            })
-            .await?;
-        if let Some(refused) = replies.iter().find(|reply| !matches!(reply, Reply::Push(_))) {
-            return Err(refused.into());
+        if let Some(meta_key) = &subject.meta_key {
+            handshake::check_format(&wire, meta_key).await?;
         }
+        let names = load(&wire).await?;
+        subscribe(&wire, subject).await?;
         let mut pulse = Pulse { subject, wire, listener, ledgers, names, nonce: rand::random() };
         pulse.beat().await?;
         Ok(pulse)
@@ -169,7 +162,7 @@ impl<'a> Pulse<'a> {
         self.nonce = self.nonce.wrapping_add(1);
         let nonce = self.nonce.to_string();
         let calls: Vec<Call> = self.subject.partitions.iter().map(|partition| call(partition, &nonce)).collect();
-        let (ledgers, listener) = (self.ledgers.clone(), self.listener.clone());
+        let (ledgers, listener, follows) = (self.ledgers.clone(), self.listener.clone(), self.subject.follows());
         // In its turn between the messages: what is told after it is not what it counted.
         let finish = move |replies: Replies| {
             if replies.iter().any(scripts::is_unknown) {
@@ -178,7 +171,7 @@ impl<'a> Pulse<'a> {
             let numbers: Vec<u64> =
                 replies.iter().map(|reply| answer(reply, nonce.as_bytes())).collect::<Result<_, _>>()?;
             let whole = ledgers.lock().unwrap_or_else(PoisonError::into_inner).beat(&numbers);
-            if let Some(listener) = listener.upgrade() {
+            if let Some(listener) = listener.upgrade().filter(|_| follows) {
                 listener.beat(sent, whole, &numbers);
             }
             Ok(true)
@@ -190,26 +183,6 @@ impl<'a> Pulse<'a> {
             self.names = load(&self.wire).await?;
         }
         Ok(())
-    }
-}
-
-impl Ledgers {
-    fn told(&mut self, partition: usize, message: Option<&Message<'_>>) {
-        let heard = match message {
-            // Whatever it was about.
-            None => Heard::Gap,
-            Some(message) if message.kind.is_counted() => self.of[partition].told(message.sequence),
-            Some(_) => Heard::All,
-        };
-        self.missed |= heard == Heard::Gap;
-    }
-
-    /// Whether everything was told up to this beat since the last.
-    fn beat(&mut self, numbers: &[u64]) -> bool {
-        for (ledger, number) in self.of.iter_mut().zip(numbers) {
-            self.missed |= ledger.beat(*number) == Heard::Gap;
-        }
-        !std::mem::take(&mut self.missed)
     }
 }
 
@@ -256,6 +229,28 @@ async fn greet(wire: &Wire, address: &Address) -> Result<(), Trouble> {
         [Reply::Map(_), refused, _] => Err(refused.into()),
         [refused, ..] => Err(refused.into()),
         [] => Err(Trouble::Unexpected),
+    }
+}
+
+/// Has the server tell.
+async fn subscribe(wire: &Wire, subject: &Subject) -> Result<(), Trouble> {
+    let ours = subject.partitions.iter().filter_map(|partition| partition.channel.as_ref());
+    let channels: Vec<&Bytes> = ours.chain(&subject.subscribed).collect();
+    if !channels.is_empty() {
+        let subscribe =
+            |to: &mut Outbound| channels.iter().for_each(|channel| to.command(&[b"SUBSCRIBE", channel]));
+        let replies = wire.many(subscribe).await?;
+        if let Some(refused) = replies.iter().find(|reply| !matches!(reply, Reply::Push(_))) {
+            return Err(refused.into());
+        }
+    }
+    let Some(before) = &subject.tracked else { return Ok(()) };
+    // Of all keys that begin so, whether this connection has read them or not.
+    let tracking: [&[u8]; 4] = [b"CLIENT", b"TRACKING", b"ON", b"BCAST"];
+    let of: &[&[u8]] = if before.is_empty() { &[] } else { &[b"PREFIX", before] };
+    match wire.one(&[&tracking, of].concat()).await? {
+        Reply::Okay => Ok(()),
+        refused => Err((&refused).into()),
     }
 }
 

@@ -20,17 +20,50 @@ pub(super) enum Script {
     Tags,
     InvalidateTags,
     Sweep,
+    BehindOpen,
+    BehindAdd,
+    BehindOwn,
+    BehindRead,
+    BehindDone,
+    BehindMark,
+    BehindSeen,
+    Store,
+    HoldTags,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
+    /// None: a key is told to other programs.
+    Tell,
 }
 
 use Script::{
-    Acquire, Beat, Extend, Fill, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags,
+    Acquire, Beat, BehindAdd, BehindDone, BehindMark, BehindOpen, BehindOwn, BehindRead, BehindSeen, Extend, Fill,
+    HoldTags, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Store, Sweep, Tags, Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 12] =
-    [Acquire, Fill, Extend, Release, Put, Invalidate, Beat, Revalidate, Intent, Tags, InvalidateTags, Sweep];
+pub(super) const ALL: [Script; 21] = [
+    Acquire,
+    Fill,
+    Extend,
+    Release,
+    Put,
+    Invalidate,
+    Beat,
+    Revalidate,
+    Intent,
+    Tags,
+    InvalidateTags,
+    Sweep,
+    BehindOpen,
+    BehindAdd,
+    BehindOwn,
+    BehindRead,
+    BehindDone,
+    BehindMark,
+    BehindSeen,
+    Store,
+    HoldTags,
+];
 
 impl Script {
     /// Its text. No text of a user's ever becomes part of it.
@@ -48,7 +81,16 @@ impl Script {
             Tags => include_str!("scripts/tags.lua"),
             InvalidateTags => include_str!("scripts/invalidate_tags.lua"),
             Sweep => include_str!("scripts/sweep.lua"),
-            Look => "",
+            BehindOpen => include_str!("scripts/behind_open.lua"),
+            BehindAdd => include_str!("scripts/behind_add.lua"),
+            BehindOwn => include_str!("scripts/behind_own.lua"),
+            BehindRead => include_str!("scripts/behind_read.lua"),
+            BehindDone => include_str!("scripts/behind_done.lua"),
+            BehindMark => include_str!("scripts/behind_mark.lua"),
+            BehindSeen => include_str!("scripts/behind_seen.lua"),
+            Store => include_str!("scripts/store.lua"),
+            HoldTags => include_str!("scripts/hold_tags.lua"),
+            Look | Tell => "",
         }
     }
 }
@@ -134,19 +176,23 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             // Gone is not what any entry carries.
-            InvalidateTags => {
+            InvalidateTags | HoldTags => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             Tags | Look => self.look(to),
+            Tell => to.command(&[b"PUBLISH", &self.arguments[0], &self.arguments[1]]),
             Sweep => {
                 to.begin(1 + self.keys.len());
                 to.part(b"UNLINK");
                 self.keys.iter().for_each(|key| to.part(key));
             }
             Revalidate => to.command(&[b"GET", &self.keys[0]]),
-            Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
+            BehindOpen | BehindAdd | BehindOwn | BehindRead | BehindDone | BehindMark | BehindSeen => {
+                to.command(&[b"EXISTS", &self.keys[0]]);
+            }
+            Acquire | Extend | Release | Beat | Store => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
 

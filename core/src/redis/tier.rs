@@ -17,12 +17,12 @@ use super::connection::{Connection, later};
 use super::landing;
 use super::link::{Link, LinkSettings, Turn};
 use super::pending::Pending;
+use super::plain::Plain;
 use super::recent::Recent;
-use super::tags::{TagSpace, version_of};
+use super::tags::TagSpace;
 use super::trouble::Trouble;
 use crate::clock::{Clock, coarse_ms};
 use crate::error::Error;
-use crate::host::process;
 use crate::key::Names;
 use crate::resilience::{Breaker, Permit};
 use crate::stats::BreakerState;
@@ -36,8 +36,14 @@ pub(crate) struct Settings {
     pub breaker: bool,
     /// The longest entry that is read.
     pub max_entry: usize,
-    /// Where the format of the namespace is recorded.
-    pub meta_key: Vec<u8>,
+    /// Where the format of the namespace is recorded; nowhere for plain entries.
+    pub meta_key: Option<Vec<u8>>,
+    /// How plain entries are read, where they are.
+    pub plain: Option<Plain>,
+    /// Where other programs tell keys that they have changed.
+    pub subscribed: Option<Bytes>,
+    /// Where keys are told to them.
+    pub published: Option<Bytes>,
     /// What all entries of the namespace match.
     pub entry_pattern: Vec<u8>,
     /// Where writes are counted.
@@ -77,12 +83,15 @@ pub(crate) type Write = (Vec<u8>, Bytes, Duration);
 /// The shared tier of one cache in one process.
 pub(crate) struct Tier {
     pub(super) l2_timeout: Duration,
-    entry_pattern: Vec<u8>,
+    pub(super) entry_pattern: Vec<u8>,
     pub(super) sequence: Bytes,
     pub(super) channel: Bytes,
     pub(super) beat: Duration,
     pub(super) address: Arc<Address>,
-    pub(super) meta_key: Vec<u8>,
+    pub(super) meta_key: Option<Vec<u8>>,
+    pub(super) plain: Option<Plain>,
+    pub(super) subscribed: Option<Bytes>,
+    pub(super) published: Option<Bytes>,
     pub(super) listening: Mutex<Option<AbortHandle>>,
     pub(super) before_key: usize,
     pub(super) tags: Arc<TagSpace>,
@@ -95,7 +104,7 @@ pub(crate) struct Tier {
     /// Whether a task lands what is pending.
     pub(super) landing: AtomicBool,
     /// The clear whose old entries are being freed; 0 while none are.
-    swept: AtomicU64,
+    pub(super) swept: AtomicU64,
     me: Weak<Tier>,
 }
 
@@ -103,7 +112,7 @@ impl Tier {
     /// A tier. Starts no thread and opens no socket: the first operation does.
     pub fn new(address: Address, settings: Settings) -> Arc<Tier> {
         let Settings { l2_timeout, breaker, max_entry, meta_key, entry_pattern, before_key, .. } = settings;
-        let Settings { sequence, channel, tags, beat, .. } = settings;
+        let Settings { sequence, channel, tags, beat, plain, subscribed, published, .. } = settings;
         let (address, tags) = (Arc::new(address), Arc::new(tags));
         let breaker = Arc::new(Breaker::new(breaker, Clock::default()));
         let pending = Arc::new(Pending::default());
@@ -122,6 +131,9 @@ impl Tier {
             beat,
             address: address.clone(),
             meta_key: meta_key.clone(),
+            plain: plain.clone(),
+            subscribed: subscribed.clone(),
+            published: published.clone(),
             listening: Mutex::default(),
             before_key,
             tags: tags.clone(),
@@ -160,6 +172,9 @@ impl Tier {
         key: Vec<u8>,
         done: impl FnOnce(Vec<u8>, Result<Read<Option<Bytes>>, Error>) + Send + 'static,
     ) -> Kick {
+        if let Some(plain) = &self.plain {
+            return self.get_plain(plain.clone(), slot, key, done);
+        }
         let prepare = |tier: &Tier, turn: &Turn<'_>, key: &Vec<u8>| {
             // A deletion that lands while the value is on its way leaves the queue before the value is here.
             let pending = tier.pending.contains(key);
@@ -188,6 +203,9 @@ impl Tier {
         names: Names,
         done: impl FnOnce(Names, Result<Read<Vec<Option<Bytes>>>, Error>) + Send + 'static,
     ) -> Kick {
+        if let Some(plain) = &self.plain {
+            return self.get_many_plain(plain.clone(), slot, names, done);
+        }
         let prepare = |tier: &Tier, turn: &Turn<'_>, names: &Names| {
             let pending: Vec<usize> = match tier.pending.is_empty() {
                 true => Vec::new(),
@@ -209,87 +227,6 @@ impl Tier {
         self.begin("get_many", slot, names, prepare, done)
     }
 
-    /// Deletes every entry of the namespace, where the server has no scripts. Entries stored meanwhile may be deleted as
-    /// well.
-    ///
-    /// # Errors
-    /// As [`Tier::get`]; `Unavailable` also where there was more to delete than fits into `l2_timeout`.
-    pub async fn delete_all(self: &Arc<Self>) -> Result<(), Error> {
-        let operation = Slot::take(self, 0).and_then(Operation::begin);
-        let operation = operation.map_err(|trouble| trouble.into_error("clear"))?;
-        let deadline = Instant::now() + self.l2_timeout;
-        let work = async {
-            let connection = self.link.up(operation.deadline).await?;
-            let position = self.pending.position();
-            let outcome = self.sweep(&connection, self.l2_timeout, None, || Instant::now() < deadline).await;
-            self.judge(&connection, &outcome);
-            outcome.map(|()| self.pending.landed_clear(position))
-        };
-        let outcome = timeout_at(deadline, work).await.unwrap_or(Err(Trouble::Timeout));
-        operation.end(&outcome);
-        outcome.map_err(|trouble| trouble.into_error("clear"))
-    }
-
-    /// Frees the memory of entries that the clear with this number has ended. What is left when something fails ends by
-    /// itself, at its expiry.
-    pub fn sweep_behind(self: &Arc<Self>, sequence: u64) {
-        /// The time for one reply. Nobody waits for it.
-        const PATIENCE: Duration = Duration::from_secs(5);
-        if self.swept.fetch_max(sequence, Ordering::AcqRel) != 0 {
-            // Who is at it begins again.
-            return;
-        }
-        let this = self.clone();
-        process().runtime().spawn(async move {
-            loop {
-                let sequence = this.swept.load(Ordering::Acquire);
-                if let Ok(connection) = this.link.up(this.budget()).await {
-                    let version = Some(version_of(sequence));
-                    let go_on =
-                        || !this.closed.load(Ordering::Acquire) && this.swept.load(Ordering::Acquire) == sequence;
-                    // Nothing depends on it.
-                    let _ = this.sweep(&connection, PATIENCE, version, go_on).await;
-                }
-                if this.swept.compare_exchange(sequence, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                    return;
-                }
-            }
-        });
-    }
-
-    /// Deletes every entry over `connection`, or those alone that are older than `version` of the empty tag, as long as
-    /// `go_on` says so between two steps. Each reply has `patience` to come.
-    pub(super) async fn sweep(
-        &self,
-        connection: &Connection,
-        patience: Duration,
-        version: Option<u64>,
-        go_on: impl Fn() -> bool,
-    ) -> Result<(), Trouble> {
-        // No server can make us delete what is not ours.
-        let prefix = self.entry_pattern.strip_suffix(b"*").unwrap_or(&self.entry_pattern);
-        let mut cursor = b"0".to_vec();
-        loop {
-            let scan = connection.exchange(|to| commands::scan(&cursor, &self.entry_pattern, to));
-            let (next, mut found) = commands::scanned(soon(patience, scan).await?)?;
-            found.retain(|key| key.starts_with(prefix));
-            if !found.is_empty() {
-                let unlink = connection.exchange(|to| match version {
-                    Some(version) => TagSpace::sweep(&found, version).encode(connection.scripts.as_ref(), to),
-                    None => commands::unlink(&found, to),
-                });
-                commands::all_deleted(&soon(patience, unlink).await?)?;
-            }
-            if next == b"0" {
-                return Ok(());
-            }
-            if !go_on() {
-                return Err(Trouble::Unfinished);
-            }
-            cursor = next;
-        }
-    }
-
     /// Queues the invalidation of a key: it is retried until it lands, whatever else happens on this tier.
     pub fn queue_invalidation(&self, key: Vec<u8>) {
         self.pending.add(key);
@@ -300,6 +237,11 @@ impl Tier {
     pub fn queue_clear(&self) {
         self.pending.add_clear();
         self.land_behind();
+    }
+
+    /// A look at the version of all entries, where that is due. Plain ones have none.
+    pub(super) fn look_at_clear(&self) -> Option<Look> {
+        self.tags.known.look_at_clear().filter(|_| self.plain.is_none())
     }
 
     /// Itself, for what goes on later.
@@ -313,9 +255,11 @@ impl Tier {
         }
     }
 
-    /// When an operation that begins now has to have ended, in ms of [`coarse_ms`].
+    /// When an operation that begins now has to have ended, in ms of [`coarse_ms`]. Looks at deadlines are some milliseconds
+    /// apart, so it is a little early: who waited is to go on within `l2_timeout`.
     pub fn budget(&self) -> u64 {
-        coarse_ms() + u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4)
+        let time = u64::try_from(self.l2_timeout.as_millis()).unwrap_or(u64::MAX / 4);
+        coarse_ms() + (time - time / 50).max(1)
     }
 
     /// Whether an invalidation of `key` has not landed.
@@ -340,7 +284,7 @@ impl Tier {
 
     /// Whether the present connection, if there is one, has scripts.
     pub fn is_fenced(&self) -> bool {
-        self.link.current().is_none_or(|connection| connection.scripts.is_some())
+        self.plain.is_none() && self.link.current().is_none_or(|connection| connection.scripts.is_some())
     }
 
     pub fn breaker_state(&self) -> BreakerState {
@@ -461,7 +405,7 @@ struct Passing {
 
 impl Passing {
     fn of(tier: &Tier) -> Passing {
-        Passing { tags: tier.tags.clone(), look: tier.tags.known.look_at_clear() }
+        Passing { tags: tier.tags.clone(), look: tier.look_at_clear() }
     }
 
     fn encode(&self, to: &mut Outbound) {
@@ -482,15 +426,15 @@ impl Passing {
 }
 
 /// An operation of a user that was let in.
-struct Operation {
+pub(super) struct Operation {
     /// In ms of [`coarse_ms`].
-    deadline: u64,
+    pub(super) deadline: u64,
     permit: Permit,
     slot: Slot,
 }
 
 impl Operation {
-    fn begin(slot: Slot) -> Result<Operation, Trouble> {
+    pub(super) fn begin(slot: Slot) -> Result<Operation, Trouble> {
         let tier = &slot.tier;
         if tier.closed.load(Ordering::Acquire) {
             return Err(Trouble::Closed);
@@ -501,7 +445,7 @@ impl Operation {
     }
 
     /// Tells the breaker what came of it.
-    fn end<T>(self, outcome: &Result<T, Trouble>) {
+    pub(super) fn end<T>(self, outcome: &Result<T, Trouble>) {
         match outcome {
             Ok(_) => self.permit.success(),
             Err(trouble) if trouble.is_answer() => self.permit.success(),

@@ -53,6 +53,14 @@ pub(crate) struct Permit {
     probe: bool,
 }
 
+/// What a breaker says to those who would rather not try themselves.
+pub(crate) enum CutOff {
+    No,
+    Yes,
+    /// Operations are cut off, and this one may try.
+    Probe(Permit),
+}
+
 impl Breaker {
     pub fn new(enabled: bool, clock: Clock) -> Self {
         let state = State { phase: Phase::Closed, failures: [0; FAILURES], failed: 0, cooldown: COOLDOWN };
@@ -75,6 +83,20 @@ impl Breaker {
         };
         drop(state);
         Some(Permit { breaker: self.clone(), probe })
+    }
+
+    /// Whether operations are cut off now. Where it is time to try whether the shared tier is back, who asks gets leave to
+    /// try that, once; others are still cut off meanwhile.
+    pub fn look(self: &Arc<Self>) -> CutOff {
+        if self.at_rest.load(Ordering::Relaxed) {
+            return CutOff::No;
+        }
+        match self.permit() {
+            Some(permit) if permit.probe => CutOff::Probe(permit),
+            // Closed, with failures to remember.
+            Some(_) => CutOff::No,
+            None => CutOff::Yes,
+        }
     }
 
     /// The shared tier has answered.

@@ -4,4 +4,4 @@ mod backoff;
 mod breaker;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use breaker::{Breaker, Permit};
+pub(crate) use breaker::{Breaker, CutOff, Permit};

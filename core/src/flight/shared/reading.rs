@@ -98,8 +98,8 @@ impl Shared {
 
     fn read(&self, key: &[u8], bytes: Bytes, at: At) -> std::result::Result<Candidate, Box<Loaded>> {
         let At { server_now, now, .. } = at;
-        let whole = (bytes.len() >= WORTH_ASKING).then(|| bytes.clone());
-        let entry = match envelope::decode(bytes, self.prefix.as_bytes(), key, self.max_value) {
+        let whole = (bytes.len() >= WORTH_ASKING && !self.is_plain()).then(|| bytes.clone());
+        let entry = match envelope::decode(bytes, self.layout.prefix(), key, self.max_value) {
             Ok(entry) => entry,
             Err(Unreadable::Unknown) => {
                 self.counters.decode_misses.add(1);

@@ -27,7 +27,7 @@ impl Shared {
             Ok(_) => return There::Absent,
             Err(_) => return There::Unreachable,
         };
-        match envelope::decode(found, self.prefix.as_bytes(), key, self.max_value) {
+        match envelope::decode(found, self.layout.prefix(), key, self.max_value) {
             Ok(entry) => There::Entry(Box::new(entry), now),
             Err(Unreadable::Unknown) => There::Foreign,
             Err(Unreadable::Corrupt(_)) => There::Damaged,

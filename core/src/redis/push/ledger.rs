@@ -3,6 +3,8 @@
 //! A beat is answered on the connection that tells of writes, after all that were counted before it. So where its
 //! number is not that of the last message, some were not told.
 
+use super::message::Message;
+
 /// What was heard of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ledger {
@@ -40,6 +42,42 @@ impl Ledger {
         };
         self.last = Some(sequence);
         heard
+    }
+}
+
+/// What was heard of the partitions, and whether that was all.
+pub(super) struct Ledgers {
+    of: Vec<Ledger>,
+    missed: bool,
+}
+
+impl Ledgers {
+    pub fn new(partitions: usize) -> Ledgers {
+        Ledgers { of: vec![Ledger::default(); partitions], missed: false }
+    }
+
+    /// Something was told of a partition; none where it could not be read.
+    pub fn told(&mut self, partition: usize, message: Option<&Message<'_>>) {
+        let heard = match message {
+            // Whatever it was about.
+            None => Heard::Gap,
+            Some(message) if message.kind.is_counted() => self.of[partition].told(message.sequence),
+            Some(_) => Heard::All,
+        };
+        self.missed |= heard == Heard::Gap;
+    }
+
+    /// Something came that could not be read.
+    pub fn miss(&mut self) {
+        self.missed = true;
+    }
+
+    /// Whether everything was told up to this beat since the last.
+    pub fn beat(&mut self, numbers: &[u64]) -> bool {
+        for (ledger, number) in self.of.iter_mut().zip(numbers) {
+            self.missed |= ledger.beat(*number) == Heard::Gap;
+        }
+        !std::mem::take(&mut self.missed)
     }
 }
 

@@ -15,6 +15,10 @@ pub(crate) struct Message<'a> {
 pub(crate) enum Kind {
     /// Keys were written or invalidated.
     Invalidated,
+    /// The same, and the keys follow on the channel of other programs.
+    Published,
+    /// Keys were written that the server tracks. It does not count that: the number is only one of this connection.
+    Tracked,
     /// A key was filled, for which somebody waits.
     Filled,
     /// The lease of a key was given back, for which somebody waits.
@@ -28,7 +32,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether the sequence counts it.
     pub fn is_counted(self) -> bool {
-        matches!(self, Kind::Invalidated | Kind::Tags | Kind::Cleared)
+        matches!(self, Kind::Invalidated | Kind::Published | Kind::Tags | Kind::Cleared)
     }
 }
 
@@ -39,6 +43,7 @@ impl<'a> Message<'a> {
         let (kind, names) = rest.split_first()?;
         let kind = match kind {
             b'i' => Kind::Invalidated,
+            b'p' => Kind::Published,
             b'f' => Kind::Filled,
             b'r' => Kind::Released,
             b't' => Kind::Tags,
@@ -49,6 +54,22 @@ impl<'a> Message<'a> {
         // Whole, or not at all.
         let whole = message.names().map(|name| name.len() + 2).sum::<usize>() == names.len();
         whole.then_some(message)
+    }
+
+    /// Of tracked keys, as [`Message::encoded`] makes them.
+    pub fn of_tracked(sequence: u64, names: &'a [u8]) -> Message<'a> {
+        Message { sequence, kind: Kind::Tracked, names }
+    }
+
+    /// Of all keys.
+    pub fn of_all(sequence: u64) -> Message<'a> {
+        Message { sequence, kind: Kind::Cleared, names: &[] }
+    }
+
+    /// Keys, as they stand in a message.
+    pub fn encoded(keys: &[&[u8]]) -> Vec<u8> {
+        let lengths = keys.iter().map(|key| u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
+        lengths.zip(keys).flat_map(|(length, key)| length.into_iter().chain(key.iter().copied())).collect()
     }
 
     /// The keys, or tags.
@@ -71,10 +92,7 @@ mod tests {
     fn bytes(kind: u8, names: &[&[u8]]) -> Vec<u8> {
         let mut bytes = 7_u64.to_le_bytes().to_vec();
         bytes.push(kind);
-        for name in names {
-            bytes.extend_from_slice(&u16::try_from(name.len()).expect("short").to_le_bytes());
-            bytes.extend_from_slice(name);
-        }
+        bytes.extend(Message::encoded(names));
         bytes
     }
 

@@ -127,3 +127,18 @@ fn switched_off_it_lets_everything_pass() {
     (0..100).for_each(|_| fail(&breaker));
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
+
+#[test]
+fn who_only_looks_is_cut_off_and_one_of_them_may_try() {
+    let (breaker, clock) = breaker();
+    assert!(matches!(breaker.look(), CutOff::No));
+    fail(&breaker);
+    assert!(matches!(breaker.look(), CutOff::No), "one failure cuts nobody off");
+    (0..4).for_each(|_| fail(&breaker));
+    assert!(matches!(breaker.look(), CutOff::Yes));
+    clock.advance(Duration::from_secs(1));
+    let CutOff::Probe(permit) = breaker.look() else { panic!("it is time to try") };
+    assert!(matches!(breaker.look(), CutOff::Yes), "another one does");
+    permit.success();
+    assert!(matches!(breaker.look(), CutOff::No));
+}
