@@ -35,7 +35,7 @@ pub use error::{Error, ErrorKind, Failure, Result};
 pub use explain::{Explanation, HoldSeen, LeaseSeen, Reason};
 pub use host::{ConsistencyToken, Receipt};
 pub use key::{Format, template};
-pub use memo::{Cached, CachedOptions, cached};
+pub use memo::{By, Cached, CachedOptions, TagsOf, Unasked, Unless, cached};
 pub use memory::{EvictReason, MemoryCache, MemoryCacheBuilder};
 pub use options::{DEFAULT_L1_BYTES, MAX_TTL, MIN_TTL, Options, SetOptions, Ttl, UpdateOptions};
 pub use stats::{BreakerState, Stats};

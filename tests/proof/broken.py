@@ -16,10 +16,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # What finds each bug: a program of this folder with its arguments, and the file that it writes.
-INTERLEAVE = ("interleave.py", "--scale", "0.05", "--only")
+INTERLEAVE = ("interleave.py", "--only", "foreground", "--scale")
 FINDERS = {
-    "no_fence": ((*INTERLEAVE, "foreground"), "interleave.json"),
-    "token_per_client": ((*INTERLEAVE, "foreground"), "interleave.json"),
+    "no_fence": ((*INTERLEAVE, "0.05"), "interleave.json"),
+    # Seldom: two attempts of one process have to meet.
+    "token_per_client": ((*INTERLEAVE, "0.3"), "interleave.json"),
     "ping_beat": (("witness", "--scale", "0.1", "--languages", "python python python", "demote"), "witness.json"),
     "no_ticket": (("witness", "--scale", "0.1", "--languages", "python python python", "none"), "witness.json"),
 }
