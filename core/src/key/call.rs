@@ -56,7 +56,7 @@ impl Named {
         if key.len() - start <= MAX_ARGUMENTS {
             return key;
         }
-        let hash = digest(&SHA256, key[start..].as_bytes());
+        let hash = digest(&SHA256, &key.as_bytes()[start..]);
         key.truncate(start);
         key.push('#');
         for byte in hash.as_ref() {
