@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from . import _load
 from ._errors import InvalidOption
@@ -15,6 +15,8 @@ from ._load_many import Many, aload_many, load_many
 from ._loop import settled
 from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, aexplain, explain, install_cache_service
 from ._update import Explanation, Seconds, Updating, aupdate, update
+from ._write_behind import WriteBehind, WriteBehindOptions
+from ._writer import Writer
 
 K = TypeVar("K", str, bytes)
 T = TypeVar("T")
@@ -428,6 +430,25 @@ class CacheService(Cache):
     ) -> Updating:
         """As `update`, for a block of code: ``with cache.updating(keys):`` or ``async with``."""
         return Updating(self, keys, intent_ttl, hold, strict)
+
+    def write_behind(
+        self, name: str, writer: Writer | None = None, **options: Unpack[WriteBehindOptions]
+    ) -> WriteBehind:
+        """Open a write-behind over this cache: the cache has its values at once, the source a little later.
+
+        It starts no thread and opens no file before its first use, so it may be opened before a fork.
+
+        Args:
+            name: 1 to 64 of ``[A-Za-z0-9_.-]``. Processes with the same name and directory, or the same name,
+                prefix and Redis, work together.
+            writer: brings a list of `Write` to the source: see `WriteBehind.run`. The first write in a process
+                starts a thread for it, or a task where it is a coroutine function.
+            **options: see `WriteBehindOptions`.
+
+        Raises:
+            InvalidOption: naming the option and its limit.
+        """
+        return WriteBehind(self, name, writer, dict(options))
 
     def explain(self, key: str | bytes) -> Explanation:
         """Return what the cache knows of a key: which tier would answer and why, its age and lives, who loads it.
