@@ -6,7 +6,10 @@
  * @packageDocumentation
  */
 
+import type { Source, WriteThrough, WriteThroughOptions } from './through.js'
+
 export * from './errors.js'
+export * from './through.js'
 
 /** A key: text, or bytes. 1 to 1024 bytes as UTF-8. Text and its UTF-8 are the same key. */
 export type Key = string | Uint8Array
@@ -179,6 +182,11 @@ export interface UpdateOptions {
   hold?: number | undefined
   /** Do not write where the shared tier cannot be told of it. Default false. */
   strict?: boolean | undefined
+  /**
+   * Tags of what the write changes: as for the keys, nothing that has one of them is stored or read meanwhile, and then they
+   * are invalidated.
+   */
+  tags?: Iterable<string> | null | undefined
   /** Gives up before the write is run, and is handed to it. */
   signal?: AbortSignal | undefined
 }
@@ -375,6 +383,13 @@ export class CacheService {
     write: (context: FetchContext) => T | PromiseLike<T>,
     options?: UpdateOptions,
   ): Promise<Updated<T>>
+
+  /**
+   * Puts a source behind this cache: reads load from it, writes go to it first and then into the cache.
+   * @param options a ttl in seconds, or an object
+   * @throws {InvalidOption} for a source without a load and a store, and for options of a wrong type
+   */
+  writeThrough<V, K = Key>(source: Source<V, K>, options?: number | WriteThroughOptions<K> | null): WriteThrough<V, K>
 
   /**
    * What this cache knows of a key: which tier would answer and why, its age and lives, who loads it and who is about to

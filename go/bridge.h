@@ -291,9 +291,10 @@ static size_t sjgo_wait(sj_queue *queue, sjgo_reply *replies, uint8_t *room, siz
 
 static int32_t sjgo_update_begin(sj_cache *cache, const void *keys, size_t keys_len, const uint64_t *ends, size_t count,
 		uint32_t flags, int64_t intent_ttl_ms, int64_t hold_ms,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	sj_update_opts opts = {sizeof opts, flags, intent_ttl_ms, hold_ms};
+	sj_update_opts opts = {sizeof opts, flags, intent_ttl_ms, hold_ms, sjgo_slice(tags, tags_len), tag_ends, tag_count};
 	int32_t status = sj_update_begin_async(cache, sjgo_slice(keys, keys_len), ends, count, &opts, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
@@ -302,6 +303,26 @@ static int32_t sjgo_update_end(sj_cache *cache, uint64_t update,
 		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
 	int32_t status = sj_update_end_async(cache, update, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_store_begin(sj_cache *cache, const void *key, size_t key_len, uint8_t removal, const void *value, size_t value_len,
+		uint32_t codec, int64_t ttl_ms, uint32_t store_as,
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count,
+		uint32_t flags, int64_t intent_ttl_ms, int64_t hold_ms, const uint64_t *held, size_t held_len,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as, tags, tags_len, tag_ends, tag_count);
+	sj_update_opts opts = {sizeof opts, flags, intent_ttl_ms, hold_ms, {NULL, 0}, NULL, 0};
+	sj_slice stored = sjgo_slice(value, value_len);
+	int32_t status = sj_store_begin_async(cache, sjgo_slice(key, key_len), removal ? NULL : &stored, &put, &opts, held, held_len, queue, token, &out);
+	return sjgo_answer(status, &out, reply, room, cap);
+}
+
+static int32_t sjgo_store_end(sj_cache *cache, uint64_t write,
+		sj_queue *queue, uint64_t token, sjgo_reply *reply, uint8_t *room, size_t cap) {
+	sj_completion out = {0};
+	int32_t status = sj_store_end_async(cache, write, queue, token, &out);
 	return sjgo_answer(status, &out, reply, room, cap);
 }
 

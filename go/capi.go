@@ -136,13 +136,18 @@ func capiBeginMany(h *handle, c *call, keys flat, put put, held []uint64) (reply
 	return c.answer(int32(status))
 }
 
-func capiUpdateBegin(h *handle, c *call, keys flat, how *updating) (reply, bool) {
-	var flags C.uint32_t
-	if how.strict {
-		flags = C.SJ_UPDATE_STRICT
+// flags are those of an update.
+func (u *updating) flags() C.uint32_t {
+	if u.strict {
+		return C.SJ_UPDATE_STRICT
 	}
+	return 0
+}
+
+func capiUpdateBegin(h *handle, c *call, keys flat, how *updating) (reply, bool) {
 	status := C.sjgo_update_begin(h.cache, bytesPtr(keys.bytes), C.size_t(len(keys.bytes)), numbersPtr(keys.ends), C.size_t(len(keys.ends)),
-		flags, C.int64_t(how.intentTTL), C.int64_t(how.hold),
+		how.flags(), C.int64_t(how.intentTTL), C.int64_t(how.hold),
+		bytesPtr(how.tags.bytes), C.size_t(len(how.tags.bytes)), numbersPtr(how.tags.ends), C.size_t(len(how.tags.ends)),
 		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
@@ -150,6 +155,30 @@ func capiUpdateBegin(h *handle, c *call, keys flat, how *updating) (reply, bool)
 
 func capiUpdateEnd(h *handle, c *call, update uint64) (reply, bool) {
 	status := C.sjgo_update_end(h.cache, C.uint64_t(update), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+// capiStoreBegin begins a write of one key; a removal where there is no value.
+func capiStoreBegin(h *handle, c *call, key string, value *encoded, put put, how *updating, held []uint64) (reply, bool) {
+	var (
+		removal C.uint8_t = 1
+		stored  encoded
+	)
+	if value != nil {
+		removal, stored = 0, *value
+	}
+	tags, tagsLen, tagEnds, tagCount := put.flatTags()
+	status := C.sjgo_store_begin(h.cache, stringPtr(key), C.size_t(len(key)), removal, bytesPtr(stored.bytes), C.size_t(len(stored.bytes)),
+		C.uint32_t(stored.codec), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount,
+		how.flags(), C.int64_t(how.intentTTL), C.int64_t(how.hold), numbersPtr(held), C.size_t(len(held)),
+		queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
+	runtime.KeepAlive(h)
+	return c.answer(int32(status))
+}
+
+func capiStoreEnd(h *handle, c *call, write uint64) (reply, bool) {
+	status := C.sjgo_store_end(h.cache, C.uint64_t(write), queue(), C.uint64_t(c.token), &c.raw, roomPtr(c.scratch), C.size_t(len(c.scratch)))
 	runtime.KeepAlive(h)
 	return c.answer(int32(status))
 }

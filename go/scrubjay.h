@@ -342,6 +342,13 @@ typedef struct sj_update_opts {
   // For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
   // source, the bound of its lag. 0 for not at all.
   int64_t hold_ms;
+  // Tags of what the write changes, as in sj_put_opts: as for the keys, nothing that has one of them is stored or read
+  // meanwhile, and then they are invalidated. Not for sj_store_begin.
+  struct sj_slice tags;
+  // As in sj_put_opts.
+  const uint64_t *tag_ends;
+  // How many.
+  size_t tags_len;
 } sj_update_opts;
 
 // How large a batch of writes may be, and how long it may take. Start from `SJ_BATCH_OPTS_INIT`; NULL is the same.
@@ -976,7 +983,54 @@ int32_t sj_slots_ring(const struct sj_slots *slots, const struct sj_queue *queue
 // The counters.
 int32_t sj_slots_counters(const struct sj_slots *slots, struct sj_slots_stats *out);
 
-// Begins an update of keys: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
+// Begins a write of one key to your source, once the writes of that key that this process began before have ended: SJ_OK,
+// and from now on nothing that is loaded is stored under it, in any process. When your source has the value, call
+// sj_store_end with the number in `write`; when it has not, sj_update_end, which invalidates the key; sj_abandon does so
+// without waiting.
+//
+// `value` is what the cache stores then, NULL for a removal, which ends with sj_update_end. `held` are the leases and writes
+// inside which this is called, so that one that would wait for itself is SJ_ERR_RECURSIVE_FETCH; NULL when `held_len` is 0.
+// Otherwise as sj_update_begin. `put`, `opts` and `err` may be NULL.
+int32_t sj_store_begin(const struct sj_cache *cache,
+                       struct sj_slice key,
+                       const struct sj_slice *value,
+                       const struct sj_put_opts *put,
+                       const struct sj_update_opts *opts,
+                       const uint64_t *held,
+                       size_t held_len,
+                       uint64_t *write,
+                       struct sj_error **err);
+
+// Your source has the value: it goes into the cache, unless another writer was at work on the key meanwhile, in any
+// process; then it is invalidated, since nobody knows whose value the source got last. SJ_OK, or SJ_ERR_LEASE_EXPIRED when
+// the write had ended. A shared tier that cannot be reached is no error: the receipt is pending. `receipt` and `err` may be
+// NULL.
+int32_t sj_store_end(const struct sj_cache *cache,
+                     uint64_t write,
+                     struct sj_receipt *receipt,
+                     struct sj_error **err);
+
+// As sj_store_begin: SJ_LEAD, and its lease is the number of the write. One that is cancelled, or lies in a queue that is
+// freed, ends.
+int32_t sj_store_begin_async(const struct sj_cache *cache,
+                             struct sj_slice key,
+                             const struct sj_slice *value,
+                             const struct sj_put_opts *put,
+                             const struct sj_update_opts *opts,
+                             const uint64_t *held,
+                             size_t held_len,
+                             const struct sj_queue *queue,
+                             uint64_t token,
+                             struct sj_completion *out);
+
+// As sj_store_end: SJ_OK with a receipt.
+int32_t sj_store_end_async(const struct sj_cache *cache,
+                           uint64_t write,
+                           const struct sj_queue *queue,
+                           uint64_t token,
+                           struct sj_completion *out);
+
+// Begins an update of keys, and of what has the tags of `opts`: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
 // is given the number in `update`. Make your write in between, and end the update whatever came of it; sj_abandon does
 // so without waiting. A process that dies leaves only that, for `intent_ttl`.
 //
@@ -1125,7 +1179,7 @@ int32_t sj_write_behind_drop_async(const struct sj_write_behind *behind,
 /// The options that NULL stands for: `sj_fetch_opts opts = SJ_FETCH_OPTS_INIT;`
 #define SJ_FETCH_OPTS_INIT { sizeof(sj_fetch_opts), 0, SJ_TTL_DEFAULT, SJ_STORE_DEFAULT, 0, NULL, 0, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_update_opts opts = SJ_UPDATE_OPTS_INIT;`
-#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0 }
+#define SJ_UPDATE_OPTS_INIT { sizeof(sj_update_opts), 0, 0, 0, { NULL, 0 }, NULL, 0 }
 /// The options that NULL stands for: `sj_batch_opts opts = SJ_BATCH_OPTS_INIT;`
 #define SJ_BATCH_OPTS_INIT { sizeof(sj_batch_opts), 0, 0, 0, -1 }
 

@@ -31,10 +31,18 @@ func Strict() UpdateOption {
 	return func(u *updating) { u.strict = true }
 }
 
+// WithUpdatedTags has the write end these tags as well: as for the keys, nothing that has one of them is stored or read
+// meanwhile, and then they are invalidated.
+func WithUpdatedTags(tags ...string) UpdateOption {
+	flat := flatten(tags)
+	return func(u *updating) { u.tags = flat }
+}
+
 // updating is how an update goes, in milliseconds; 0 is the default.
 type updating struct {
 	intentTTL, hold int64
 	strict          bool
+	tags            flat
 }
 
 // whole rounds to milliseconds, away from zero.

@@ -289,3 +289,48 @@ func TestAWriterThatIsKilled(t *testing.T) {
 	}
 	eventually(t, "its hold is over", func() bool { return !loads(t, cache, "k") })
 }
+
+func TestNothingWithTheTagsOfAWriteIsStoredOrReadMeanwhile(t *testing.T) {
+	onBothTiers(t, func(t *testing.T, cache *scrubjay.CacheService) {
+		load := func(value string) string {
+			t.Helper()
+			found, err := scrubjay.GetOrFetchFunc(ctx, cache, "k", time.Minute, func() (string, error) { return value, nil }, scrubjay.WithTags("users", "all"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found
+		}
+		load("old")
+		if _, err := cache.Set(ctx, "free", "as before", time.Minute, scrubjay.WithTags("all")); err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := scrubjay.Update(ctx, cache, nil, func(ctx context.Context) error {
+			isMiss(t, cache, "k")
+			if first, second := load("old too"), load("old again"); first != "old too" || second != "old again" {
+				t.Fatal("what is loaded is kept", first, second)
+			}
+			if _, err := cache.Set(ctx, "k", "which is newer?", time.Minute, scrubjay.WithTags("users")); err != nil {
+				return err
+			}
+			isMiss(t, cache, "k")
+			isThere(t, cache, "free", "as before")
+			return nil
+		}, scrubjay.WithUpdatedTags("users"))
+		if err != nil || receipt.Pending {
+			t.Fatal(receipt, err)
+		}
+		isMiss(t, cache, "k")
+		eventually(t, "it is free again", func() bool {
+			var value string
+			return load("new") == "new" && cache.Get(ctx, "k", &value) == nil
+		})
+		full := errors.New("rolled back")
+		if _, err := scrubjay.Update(ctx, cache, []string{"l"}, func(context.Context) error { return full }, scrubjay.WithUpdatedTags("users")); err != full {
+			t.Fatal(err)
+		}
+		isMiss(t, cache, "k")
+		if _, err := scrubjay.Update(ctx, cache, nil, func(context.Context) error { return nil }, scrubjay.WithUpdatedTags("")); !errors.Is(err, scrubjay.ErrInvalidOption) {
+			t.Fatal(err)
+		}
+	})
+}

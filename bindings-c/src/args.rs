@@ -142,7 +142,7 @@ pub(crate) unsafe fn fetch<'a>(operation: &'static str, opts: *const sj_fetch_op
 ///
 /// # Safety
 /// As for [`strings`].
-unsafe fn tags(
+pub(crate) unsafe fn tags(
     operation: &'static str,
     flat: sj_slice,
     ends: *const u64,

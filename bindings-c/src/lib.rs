@@ -33,6 +33,7 @@ mod lease;
 mod observe;
 mod queue;
 mod slots;
-pub mod types;
+pub mod through;
+mod types;
 mod update;
 mod worker;

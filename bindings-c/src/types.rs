@@ -145,6 +145,13 @@ pub struct sj_update_opts {
     /// For how long nothing is stored after the write, in milliseconds, up to 3,600,000: where fetches read a replica of the
     /// source, the bound of its lag. 0 for not at all.
     pub hold_ms: i64,
+    /// Tags of what the write changes, as in sj_put_opts: as for the keys, nothing that has one of them is stored or read
+    /// meanwhile, and then they are invalidated. Not for sj_store_begin.
+    pub tags: sj_slice,
+    /// As in sj_put_opts.
+    pub tag_ends: *const u64,
+    /// How many.
+    pub tags_len: usize,
 }
 
 /// In `kind` of sj_write: the whole new value.

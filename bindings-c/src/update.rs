@@ -21,34 +21,39 @@ const EXPLAIN: &str = "explain";
 /// The options of an update, those of `SJ_UPDATE_OPTS_INIT` for NULL.
 ///
 /// # Safety
-/// `opts` is NULL or points to a struct whose `size` says how much of it there is.
-unsafe fn options(opts: *const sj_update_opts) -> Result<UpdateOptions, Error> {
+/// `opts` is NULL or points to a struct whose `size` says how much of it there is; `tags` in it as in [`args::strings`].
+pub(crate) unsafe fn options(
+    operation: &'static str,
+    opts: *const sj_update_opts,
+) -> Result<UpdateOptions, Error> {
     if opts.is_null() {
         return Ok(UpdateOptions::new());
     }
     // SAFETY: at least the size can be read, says the caller; the rest only when the size covers it.
     let size = unsafe { (*opts).size } as usize;
     if size < size_of::<sj_update_opts>() {
-        return Err(invalid(UPDATE, &format!("opts.size must be sizeof(sj_update_opts), is {size}")));
+        return Err(invalid(operation, &format!("opts.size must be sizeof(sj_update_opts), is {size}")));
     }
     // SAFETY: see above.
     let opts = unsafe { *opts };
     if opts.flags & !SJ_UPDATE_STRICT != 0 {
-        return Err(invalid(UPDATE, &format!("opts.flags must be 0 or SJ_UPDATE_STRICT, is {}", opts.flags)));
+        return Err(invalid(operation, &format!("opts.flags must be 0 or SJ_UPDATE_STRICT, is {}", opts.flags)));
     }
     let millis = |name: &str, millis: i64| {
         let millis = u64::try_from(millis).map_err(|_| {
             let message = format!("{name} must not be negative, is {} seconds", millis as f64 / 1000.0);
-            invalid(UPDATE, &message)
+            invalid(operation, &message)
         });
         millis.map(Duration::from_millis)
     };
     let (intent_ttl, hold) = (millis("intent_ttl", opts.intent_ttl_ms)?, millis("hold", opts.hold_ms)?);
-    let options = UpdateOptions::new().hold(hold).strict(opts.flags & SJ_UPDATE_STRICT != 0);
+    // SAFETY: the caller's promise.
+    let tags = unsafe { args::tags(operation, opts.tags, opts.tag_ends, opts.tags_len)? };
+    let options = UpdateOptions::new().hold(hold).strict(opts.flags & SJ_UPDATE_STRICT != 0).tags(tags);
     Ok(if intent_ttl.is_zero() { options } else { options.intent_ttl(intent_ttl) })
 }
 
-/// Begins an update of keys: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
+/// Begins an update of keys, and of what has the tags of `opts`: SJ_OK, and from now on nothing is stored under them, in any process, until sj_update_end
 /// is given the number in `update`. Make your write in between, and end the update whatever came of it; sj_abandon does
 /// so without waiting. A process that dies leaves only that, for `intent_ttl`.
 ///
@@ -73,7 +78,7 @@ pub unsafe extern "C" fn sj_update_begin(
         let (cache, keys, options) = unsafe {
             args::object(UPDATE, "update", update)?;
             let keys = args::strings(UPDATE, "keys", keys, ends, count)?;
-            (args::object(UPDATE, "cache", cache)?, keys, options(opts)?)
+            (args::object(UPDATE, "cache", cache)?, keys, options(UPDATE, opts)?)
         };
         match waited(&cache.0, |cache, queue, token| cache.begin_update(&keys, &options, queue, token))? {
             Answer::Lead(lease) => Ok(lease.into_id()),
@@ -129,7 +134,7 @@ pub unsafe extern "C" fn sj_update_begin_async(
     unsafe {
         begun(UPDATE, cache, queue, token, out, |cache, queue| {
             let keys = args::strings(UPDATE, "keys", keys, ends, count)?;
-            cache.begin_update(&keys, &options(opts)?, queue, token)
+            cache.begin_update(&keys, &options(UPDATE, opts)?, queue, token)
         })
     }
 }
@@ -205,6 +210,6 @@ pub unsafe extern "C" fn sj_explain_async(
     }
 }
 
-fn unexpected(operation: &'static str, answer: &Answer) -> Error {
+pub(crate) fn unexpected(operation: &'static str, answer: &Answer) -> Error {
     Error::new(ErrorKind::Internal, operation, format!("unexpected answer {answer:?}"))
 }

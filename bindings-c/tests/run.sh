@@ -193,7 +193,7 @@ check "CMake: another major version" cmake_versions 1.0 no
 build() { # where, flags, libraries
 	mkdir -p "$work/$1"
 	local file status=0
-	for file in "$here"/examples/*.c "$here"/tests/{errors,misuse,flight,tags,queue,overload,coherence,plain,observe,update,behind,slots,fork,exit,flat}.c; do
+	for file in "$here"/examples/*.c "$here"/tests/{errors,misuse,flight,tags,queue,overload,coherence,plain,observe,update,behind,through,slots,fork,exit,flat}.c; do
 		# shellcheck disable=SC2086
 		gcc -std=c11 -D_POSIX_C_SOURCE=200809L $warnings -g $2 -I"$include" "$file" -o "$work/$1/$(basename "$file" .c)" \
 			$3 -lpthread || status=1
@@ -203,7 +203,7 @@ build() { # where, flags, libraries
 
 suite() { # where
 	local name way
-	for name in errors misuse flight tags queue overload coherence plain observe update behind slots fork; do
+	for name in errors misuse flight tags queue overload coherence plain observe update behind through slots fork; do
 		program "$1 $name" "$work/$1/$name"
 	done
 	# The sanitizer keeps every stack that it saw for good: with short ones that is little.

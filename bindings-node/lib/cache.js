@@ -12,6 +12,7 @@ const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
 const { update } = require('./update.js')
+const { WriteThrough } = require('./through.js')
 const { openingJson, storing, fetching, checkFetch, listedTags } = require('./options.js')
 
 const { DONE, FAILED } = native
@@ -127,6 +128,10 @@ class CacheService {
 
   async update(keys, write, options) {
     return update(this.#cache, (answer) => this.#receipt(answer), keys, write, options)
+  }
+
+  writeThrough(source, options) {
+    return new WriteThrough(this, this.#cache, (answer) => this.#receipt(answer), source, options)
   }
 
   async explain(key) {

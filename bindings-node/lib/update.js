@@ -9,20 +9,21 @@ const { checkSignal } = require('./abort.js')
 const { FetchContext } = require('./load.js')
 const { listed } = require('./keys.js')
 const { InvalidOption } = require('./errors.js')
-const { check, isRecord, typeName } = require('./options.js')
+const { check, isRecord, listedTags, typeName } = require('./options.js')
 
 const { LEAD } = native
 
-const UPDATING = new Set(['intentTtl', 'hold', 'strict', 'signal'])
+const UPDATING = new Set(['intentTtl', 'hold', 'strict', 'signal', 'tags'])
 
 /** The last argument of update, checked. */
 function updating(options) {
-  if (options === undefined) return {}
+  if (options === undefined) return { how: [] }
   if (!isRecord(options)) throw wrong(`options must be an object, are ${typeName(options)}`)
   check(options, UPDATING, 'update')
-  const { intentTtl, hold, strict = false, signal } = options
+  const { intentTtl, hold, strict = false, signal, tags } = options
   if (typeof strict !== 'boolean') throw wrong(`strict must be true or false, is ${typeName(strict)}`)
-  return { intentTtl, hold, strict, signal: checkSignal(signal, 'update') }
+  const named = tags === undefined || tags === null ? undefined : listedTags(tags, 'update')
+  return { how: [intentTtl, hold, strict, named], signal: checkSignal(signal, 'update') }
 }
 
 /**
@@ -30,11 +31,11 @@ function updating(options) {
  * @param {(answer: unknown) => Promise<object>} receipt what became of a write
  */
 async function update(cache, receipt, keys, write, options) {
-  const { intentTtl, hold, strict, signal } = updating(options)
+  const { how, signal } = updating(options)
   if (typeof write !== 'function') throw wrong(`write must be a function, is ${typeName(write)}`)
   const names = listed(keys, 'update')
   signal?.throwIfAborted()
-  let begun = native.begin_update(cache, names, runtime.token(), intentTtl, hold, strict)
+  let begun = native.begin_update(cache, names, runtime.token(), how)
   if (begun === null) begun = await runtime.answer(cache, runtime.take(1), signal)
   if (begun[0] !== LEAD) throw fetchErrors.thrownBy(begun)
   const number = begun[1]

@@ -8,16 +8,16 @@ use scrubjay_core::host::UpdateOptions;
 use crate::answer::step;
 use crate::cache::{cache, check};
 use crate::failure::refuse;
-use crate::input::{KeyRoom, keys, slices};
-use crate::js::{Arguments, Js, Value};
+use crate::input::{KeyRoom, keys, slices, tags};
+use crate::js::{Arguments, Js, UNDEFINED, Value};
 
 const UPDATE: &str = "update";
 
 /// A number of seconds; none where it is not given.
-fn time(js: Js, value: Value, name: &str) -> Result<Option<Duration>, Value> {
+fn time(js: Js, value: Value, name: &str, operation: &str) -> Result<Option<Duration>, Value> {
     let wrong = |found: &str| {
         let message = format!("{name} must be a number of seconds of 0 or more, is {found}");
-        refuse(js, ErrorKind::InvalidOption, UPDATE, &message)
+        refuse(js, ErrorKind::InvalidOption, operation, &message)
     };
     let Some(seconds) = js.as_number(value) else {
         let found = js.type_name(value);
@@ -26,17 +26,28 @@ fn time(js: Js, value: Value, name: &str) -> Result<Option<Duration>, Value> {
     Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| wrong(&seconds.to_string()))
 }
 
-/// `begin_update(cache, keys, token, intentTtl, hold, strict)` → a lead, whose lease is the number of the update.
-pub fn begin_update(js: Js, [this, many, token, intent_ttl, hold, strict, ..]: Arguments) -> Value {
-    let this = cache(js, this);
-    let keys = check!(keys(js, many, UPDATE));
-    let mut options = UpdateOptions::new().strict(js.is_true(strict));
-    if let Some(intent_ttl) = check!(time(js, intent_ttl, "intentTtl")) {
+/// How an update goes: an array of `intentTtl`, `hold`, `strict` and `tags`.
+pub(crate) fn options(js: Js, how: Value, operation: &str) -> Result<UpdateOptions, Value> {
+    let how = js.as_array(how);
+    let part = |at: usize| how.get(at).copied().unwrap_or(UNDEFINED);
+    let mut options = UpdateOptions::new().strict(js.is_true(part(2)));
+    if let Some(intent_ttl) = time(js, part(0), "intentTtl", operation)? {
         options = options.intent_ttl(intent_ttl);
     }
-    if let Some(hold) = check!(time(js, hold, "hold")) {
+    if let Some(hold) = time(js, part(1), "hold", operation)? {
         options = options.hold(hold);
     }
+    Ok(match js.type_name(part(3)) {
+        "undefined" => options,
+        _ => options.tags(tags(js, part(3), operation)?),
+    })
+}
+
+/// `begin_update(cache, keys, token, how)` → a lead, whose lease is the number of the update.
+pub fn begin_update(js: Js, [this, many, token, how, ..]: Arguments) -> Value {
+    let this = cache(js, this);
+    let keys = check!(keys(js, many, UPDATE));
+    let options = check!(options(js, how, UPDATE));
     step(js, UPDATE, this.core.begin_update(&slices(&keys), &options, this.host.queue(), js.as_id(token)))
 }
 

@@ -187,3 +187,24 @@ test('a writer that is killed leaves a hold that ends', async (t) => {
   assert.ok(await loads(cache))
   await until(async () => !(await loads(cache)))
 })
+
+for (const [tier, open] of Object.entries(TIERS)) {
+  test(`nothing with the tags of a write is stored or read meanwhile (${tier})`, async (t) => {
+    const cache = open(t)
+    const load = (value) => cache.getOrFetch('k', { ttl: 60, tags: ['users', 'all'] }, () => value)
+    await load('old')
+    await cache.set('free', 'as before', { tags: ['all'] })
+    const { value, receipt } = await cache.update([], async () => {
+      assert.equal(await cache.get('k'), undefined)
+      assert.deepEqual([await load('old too'), await load('old again')], ['old too', 'old again'])
+      await cache.set('k', 'which is newer?', { tags: ['users'] })
+      assert.deepEqual([await cache.get('k'), await cache.get('free')], [undefined, 'as before'])
+      return 3
+    }, { tags: new Set(['users']) })
+    assert.deepEqual([value, receipt.pending, await cache.get('k')], [3, false, undefined])
+    await until(async () => await load('new') && await cache.get('k') === 'new')
+    await assert.rejects(cache.update([], () => { throw new Error('rolled back') }, { tags: ['users'] }), /rolled back/)
+    assert.equal(await cache.get('k'), undefined)
+    for (const tags of ['users', [''], [7]]) await assert.rejects(cache.update([], () => 1, { tags }), InvalidOption)
+  })
+}

@@ -38,6 +38,7 @@ mod slot_table;
 mod stats;
 mod sweep;
 mod template;
+mod through;
 mod turn;
 mod update;
 mod weight;
@@ -75,6 +76,8 @@ mod _scrubjay {
     use super::sweep::swept;
     #[pymodule_export]
     use super::template::{Template, default_key};
+    #[pymodule_export]
+    use super::through::{abegin_store, aend_store, begin_store, end_store};
     #[pymodule_export]
     use super::turn::Turn;
     #[pymodule_export]

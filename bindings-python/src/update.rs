@@ -15,24 +15,27 @@ use crate::turn::Turn;
 const UPDATE: &str = "update";
 const EXPLAIN: &str = "explain";
 
-/// How an update goes: `intent_ttl`, `hold` and `strict`.
-type How<'py> = (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, bool);
+/// How an update goes: `intent_ttl`, `hold`, `strict` and `tags`.
+pub(crate) type How<'py> = (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, bool, Option<Bound<'py, PyAny>>);
 
-fn options((intent_ttl, hold, strict): &How<'_>) -> PyResult<UpdateOptions> {
+pub(crate) fn options(operation: &str, (intent_ttl, hold, strict, tags): &How<'_>) -> PyResult<UpdateOptions> {
     let mut options = UpdateOptions::new().strict(*strict);
+    if let Some(tags) = tags {
+        options = options.tags(args::tags(operation, tags)?);
+    }
     if let Some(intent_ttl) = intent_ttl {
-        options = options.intent_ttl(time("intent_ttl", intent_ttl)?);
+        options = options.intent_ttl(time(operation, "intent_ttl", intent_ttl)?);
     }
     if let Some(hold) = hold {
-        options = options.hold(time("hold", hold)?);
+        options = options.hold(time(operation, "hold", hold)?);
     }
     Ok(options)
 }
 
-fn time(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Duration> {
+fn time(operation: &str, name: &str, object: &Bound<'_, PyAny>) -> PyResult<Duration> {
     let wrong = |found: String| {
         let message = format!("{name} must be a number of seconds of 0 or more, or a timedelta, is {found}");
-        error(object.py(), ErrorKind::InvalidOption, UPDATE, &message)
+        error(object.py(), ErrorKind::InvalidOption, operation, &message)
     };
     let seconds = args::seconds(object)?.ok_or_else(|| wrong(type_name(object)))?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong(seconds.to_string()))
@@ -46,7 +49,7 @@ pub(crate) fn begin_update<'py>(
     keys: &Bound<'py, PyAny>,
     how: How<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (objects, options) = (args::key_objects(UPDATE, keys)?, options(&how)?);
+    let (objects, options) = (args::key_objects(UPDATE, keys)?, options(UPDATE, &how)?);
     let keys = args::keys(UPDATE, &objects)?;
     cache.write(py, UPDATE, |core, queue, token| core.begin_update(&keys, &options, queue, token))
 }
@@ -59,7 +62,7 @@ pub(crate) fn abegin_update<'py>(
     keys: &Bound<'py, PyAny>,
     how: How<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (objects, options) = (args::key_objects(UPDATE, keys)?, options(&how)?);
+    let (objects, options) = (args::key_objects(UPDATE, keys)?, options(UPDATE, &how)?);
     let keys = args::keys(UPDATE, &objects)?;
     cache.begin_write(py, UPDATE, |core, queue, token| core.begin_update(&keys, &options, queue, token))
 }
@@ -77,7 +80,7 @@ pub(crate) fn aend_update<'py>(py: Python<'py>, cache: &Cache, turn: &Turn) -> P
 }
 
 /// The number of the update; one that nobody has where it has ended.
-fn number(turn: &Turn) -> u64 {
+pub(crate) fn number(turn: &Turn) -> u64 {
     turn.take().map_or(0, Lease::into_id)
 }
 

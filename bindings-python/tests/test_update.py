@@ -271,3 +271,37 @@ def test_explanations(cache: CacheService) -> None:
     assert 40 < ttl <= 60
     cache.get_or_fetch("l", 60, lambda: cache.explain("l")["lease"])
     assert cache.get("l")["here"] is True
+
+
+def test_tags(cache: CacheService) -> None:
+    def load(value: str) -> Any:
+        return cache.get_or_fetch("k", 60, lambda: value, tags=["users", "all"])
+
+    load("old")
+    cache.set("free", "as before", tags=["all"])
+
+    def write() -> int:
+        assert cache.get("k") is None
+        assert (load("old too"), load("old again")) == ("old too", "old again")
+        cache.set("k", "which is newer?", tags=["users"])
+        assert (cache.get("k"), cache.get("free")) == (None, "as before")
+        return 3
+
+    rows, receipt = cache.update([], write, tags=["users"])
+    assert (rows, receipt.pending, cache.get("k")) == (3, False, None)
+    eventually(lambda: bool(load("new")) and cache.get("k") == "new")
+    with cache.updating(["l"], tags=("users",)):
+        assert cache.get("k") is None
+
+    async def main() -> None:
+        eventually(lambda: bool(load("newer")) and cache.get("k") == "newer")
+        with pytest.raises(Full):
+            async with cache.updating([], tags=["users"]):
+                raise Full
+        assert await cache.aget("k") is None
+        assert (await cache.aupdate([], lambda: 7, tags=["users"]))[0] == 7
+
+    asyncio.run(main())
+    for wrong in ("users", [""], [7]):
+        with pytest.raises(InvalidOption):
+            cache.update([], write, tags=wrong)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 mod builder;
 mod fetched;
 mod many;
+mod through;
 mod update;
 mod write_behind;
 
@@ -25,6 +26,7 @@ use crate::stats::Stats;
 pub use builder::Builder;
 pub use fetched::Fetched;
 pub use many::PartialError;
+pub use through::{Source, SourceError, WriteThrough};
 pub use update::UpdateError;
 pub use write_behind::{Accepted, Turn, WriteBehind, WriterError};
 

@@ -25,7 +25,8 @@ mod wire;
 mod write;
 
 pub use cache::{
-    Accepted, Builder, CacheService, Fetched, PartialError, Turn, UpdateError, WriteBehind, WriterError,
+    Accepted, Builder, CacheService, Fetched, PartialError, Source, SourceError, Turn, UpdateError, WriteBehind,
+    WriteThrough, WriterError,
 };
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};

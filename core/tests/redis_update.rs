@@ -183,7 +183,7 @@ async fn a_writer_that_dies_leaves_a_hold_that_ends() {
     let (cache, other) = (open(&server.url(), "shop"), open(&server.url(), "shop"));
     cache.set("k", "old", 60).await.unwrap();
     let short = UpdateOptions::new().intent_ttl(Duration::from_millis(400));
-    let (dead, _word) = begun(&cache, &["k"], short).await;
+    let (dead, _word) = begun(&cache, &["k"], short.clone()).await;
     // A longer one, by a writer that lives.
     let (update, end) = begun(&other, &["k"], UpdateOptions::new()).await;
     std::mem::forget(dead);

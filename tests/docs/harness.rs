@@ -1,7 +1,7 @@
 #![allow(unused)]
 use std::time::Duration;
 
-use scrubjay::{CacheService, Error, ErrorKind, MemoryCache, SetOptions, UpdateOptions};
+use scrubjay::{CacheService, Error, ErrorKind, MemoryCache, SetOptions, Source, SourceError, UpdateOptions};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]

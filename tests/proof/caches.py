@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from scrubjay import CacheService, Fetched
 
 Load = Callable[[], Awaitable[list[int]]]
+Store = Callable[[list[int]], Awaitable[None]]
 TTL_SECONDS = 600
 
 
@@ -19,6 +20,8 @@ class Foreground:
 
     # Whether the processes read their keys once more at the end.
     reads_back = False
+    # Whether it is told the values that are written, by `store`.
+    writes_values = False
 
     def __init__(self, url: str) -> None:
         # Without memory every read meets the shared tier, which is what is looked at.
@@ -137,10 +140,26 @@ class SoftTimeout(Memory):
         return seen
 
 
+class WriteThrough(Memory):
+    """Writers store through the cache, which gets their values."""
+
+    writes_values = True
+
+    async def store(self, key: str, row: list[int], store: Store) -> None:
+        class Row:
+            async def store(self, _key: str, row: list[int]) -> None:
+                await store(row)
+
+        receipt = await self.cache.write_through(Row(), TTL_SECONDS).aset(key, row)
+        if receipt.pending:
+            raise RuntimeError(f"the write of {key} was not acknowledged")
+
+
 class CacheAside:
     """Read, and on a miss load and store; delete after each change."""
 
     reads_back = False
+    writes_values = False
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer, self.turn = reader, writer, asyncio.Lock()
@@ -230,6 +249,16 @@ class TagAfter(CacheAside):
         return values
 
 
+class StoreThenSet(CacheAside):
+    """As `CacheAside`, but writers set the value that they have stored."""
+
+    writes_values = True
+
+    async def store(self, key: str, row: list[int], store: Store) -> None:
+        await store(row)
+        await self.command("SET", key, json.dumps(row), "EX", str(TTL_SECONDS))
+
+
 Cache = Foreground | CacheAside
 
 CACHES: dict[str, type[Cache]] = {
@@ -241,7 +270,9 @@ CACHES: dict[str, type[Cache]] = {
     "clear": Clear,
     "refresh-ahead": RefreshAhead,
     "soft-timeout": SoftTimeout,
+    "write-through": WriteThrough,
     "control-cache-aside": CacheAside,
     "control-setnx": Setnx,
     "control-tag-after": TagAfter,
+    "control-store-then-set": StoreThenSet,
 }

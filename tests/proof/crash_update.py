@@ -2,10 +2,11 @@
 
 The truth is a SQLite database. For each schedule a process of its own commits a new version of a key and is killed
 with SIGKILL; readers load the key all the while, with fetches that take a while after they have looked. When the
-intent has ended, no tier may hold anything but what the database has.
+intent has ended, no tier may hold anything but what the database has. In some scenarios the writer names the key,
+in others a tag of it.
 
-The control deletes the key after its commit, as a program without intents would, and is killed at the same place:
-it must leave old values behind, or the schedules prove nothing.
+The controls delete the key, or invalidate the tag, after their commit, as a program without intents would, and are
+killed at the same place: they must leave old values behind, or the schedules prove nothing.
 """
 
 from __future__ import annotations
@@ -80,23 +81,32 @@ def open_cache(url: str, **options: object) -> CacheService:
     return CacheService(url, "crash", max_staleness=MAX_STALENESS_SECONDS, l2_timeout=20, jitter=0, **options)
 
 
+def tags_of(scenario: str, key: str) -> list[str]:
+    """The tags of the entry of a key."""
+    return [f"of {key}"] if "tags" in scenario else []
+
+
 def write(scenario: str, url: str, path: Path, key: str, link: int) -> None:
     """The life of a writer, which ends by a signal."""
     truth, cache = Truth(path), open_cache(url)
 
     def commit() -> None:
-        if scenario == "update-killed-anywhere":
+        if scenario.endswith("-anywhere"):
             os.write(link, b"!")
         truth.change(key)
-        if scenario != "update-killed-anywhere":
+        if not scenario.endswith("-anywhere"):
             os.write(link, b"!")
             signal.pause()
 
     if scenario.startswith("control-"):
         commit()
-        cache.delete(key)
+        if tags := tags_of(scenario, key):
+            cache.invalidate_tags(tags)
+        else:
+            cache.delete(key)
     else:
-        cache.update([key], commit, intent_ttl=INTENT_TTL_SECONDS)
+        tags = tags_of(scenario, key)
+        cache.update([] if tags else [key], commit, tags=tags, intent_ttl=INTENT_TTL_SECONDS)
     signal.pause()
 
 
@@ -134,7 +144,7 @@ def nurse(link: Connection) -> None:
         try:
             writers = [start(scenario, url, path, key) for key in keys]
             for child, pipe in writers:
-                kill(child, pipe, rng.random() * 0.004 if scenario == "update-killed-anywhere" else 0)
+                kill(child, pipe, rng.random() * 0.004 if scenario.endswith("-anywhere") else 0)
             link.send(None)
         except (OSError, RuntimeError) as problem:
             link.send(str(problem))
@@ -165,7 +175,8 @@ class Nursery:
 class Readers:
     """Threads that load the keys of a window, each over a cache of its own, until they are told to stop."""
 
-    def __init__(self, url: str, truth: Truth, seed: int) -> None:
+    def __init__(self, scenario: str, url: str, truth: Truth, seed: int) -> None:
+        self.scenario = scenario
         self.caches = [open_cache(url) for _ in range(READERS)]
         self.reads = 0
         self._truth = truth
@@ -199,7 +210,7 @@ class Readers:
                 time.sleep(rng.random() * LONGEST_FETCH_SECONDS)
                 return seen
 
-            self.caches[number].get_or_fetch(key, 600, load)
+            self.caches[number].get_or_fetch(key, 600, load, tags=tags_of(self.scenario, key))
             counts[number] += 1
 
     def close(self) -> None:
@@ -207,10 +218,10 @@ class Readers:
             cache.close()
 
 
-def is_free(cache: CacheService, key: str) -> None:
-    """Wait until no writer holds the key."""
+def is_free(scenario: str, cache: CacheService, key: str) -> None:
+    """Wait until no writer holds the key, or its tag: what the readers load is stored then."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while cache.explain(key)["hold"] is not None:
+    while cache.get(key) is None if tags_of(scenario, key) else cache.explain(key)["hold"] is not None:
         if time.monotonic() > deadline:
             raise SystemExit(f"{key} stays held")
         time.sleep(0.005)
@@ -227,11 +238,11 @@ def window(
     truth.create(keys)
     for cache in readers.caches:
         for key in keys:
-            cache.get_or_fetch(key, 600, lambda key=key: truth.look(key))
+            cache.get_or_fetch(key, 600, lambda key=key: truth.look(key), tags=tags_of(readers.scenario, key))
     with readers.reading(keys):
         kill_writers(keys)
         for key in keys:
-            is_free(observer, key)
+            is_free(readers.scenario, observer, key)
     # The memory of others follows within its bound.
     time.sleep(2 * MAX_STALENESS_SECONDS)
     stale = []
@@ -239,7 +250,8 @@ def window(
         now = truth.look(key)
         left = [cache.get(key) for cache in [observer, *readers.caches]]
         # And what is loaded now is the truth, whoever loads it.
-        left.append(observer.get_or_fetch(key, 600, lambda key=key: truth.look(key)))
+        tags = tags_of(readers.scenario, key)
+        left.append(observer.get_or_fetch(key, 600, lambda key=key: truth.look(key), tags=tags))
         if any(value not in (None, now) for value in left):
             stale.append(key)
     return stale
@@ -249,7 +261,7 @@ def run(nursery: Nursery, scenario: str, schedules: int, seed: int) -> dict:
     with redis_server.required() as url, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "truth.db"
         truth, kill_writers = Truth(path), functools.partial(nursery.kill_writers, scenario, url, path)
-        readers, observer = Readers(url, truth, seed), open_cache(url, l1_bytes=0)
+        readers, observer = Readers(scenario, url, truth, seed), open_cache(url, l1_bytes=0)
         keys = [f"{seed}:{number}" for number in range(schedules)]
         stale = []
         for first in range(0, schedules, WINDOW):
@@ -271,7 +283,10 @@ def run(nursery: Nursery, scenario: str, schedules: int, seed: int) -> dict:
 SCENARIOS = {
     "update-killed": SCHEDULES,
     "update-killed-anywhere": SCHEDULES,
+    "update-tags-killed": SCHEDULES,
+    "update-tags-killed-anywhere": SCHEDULES,
     "control-delete-killed": CONTROL_SCHEDULES,
+    "control-tags-killed": CONTROL_SCHEDULES,
 }
 
 
@@ -294,11 +309,11 @@ def main() -> int:
     (target / "crash-update.json").write_text(json.dumps(results, indent=1) + "\n")
     columns = ("runs", "committed", "reads", "violations", "seconds")
     print(
-        f"{'':<26}{'killed':>8}{'committed':>11}{'reads':>9}{'stale left':>12}{'seconds':>9}   seed {options.seed}"
+        f"{'':<28}{'killed':>8}{'committed':>11}{'reads':>9}{'stale left':>12}{'seconds':>9}   seed {options.seed}"
     )
     for name, result in results.items():
         cells = [f"{result[column]:>{width}}" for column, width in zip(columns, (8, 11, 9, 12, 9), strict=True)]
-        print(f"{name:<26}{''.join(cells)}")
+        print(f"{name:<28}{''.join(cells)}")
     for name in wrong:
         print(f"{name}: {results[name]['violations']} stale values, the first of keys {results[name]['first']}")
     print(f"{len(results) - len(wrong)} passed, {len(wrong)} failed: old values left by writers that were killed")

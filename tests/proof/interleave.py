@@ -2,8 +2,9 @@
 
 Each schedule has a key of its own. Two processes read it twice each, with a fetch that takes a while before and
 after it looks at the truth; two others change the truth and then invalidate the key. All waits are drawn from the
-seed and the number of the schedule. When everybody is done, what the shared tier holds must be the truth, or
-nothing.
+seed and the number of the schedule. Where the cache writes values (`write-through`) each of them stores two
+new rows at once instead, with their values. When everybody is done, what the shared tier holds must be the truth,
+or nothing.
 
 The controls do the same without leases: they must leave stale values behind, or the schedules prove nothing.
 """
@@ -52,6 +53,9 @@ class Truth:
     def change(self, schedule: int, writer: int) -> None:
         self.bytes[schedule * WRITERS + writer] += 1
 
+    def replace(self, schedule: int, row: list[int]) -> None:
+        self.bytes[schedule * WRITERS : (schedule + 1) * WRITERS] = bytes(row)
+
     def look(self, schedule: int) -> list[int]:
         return list(self.bytes[schedule * WRITERS : (schedule + 1) * WRITERS])
 
@@ -79,6 +83,16 @@ async def read(cache: Cache, truth: Truth, schedule: int, rng: random.Random) ->
 
 async def write(cache: Cache, truth: Truth, schedule: int, writer: int, rng: random.Random) -> None:
     await asyncio.sleep(pause(rng) * 2)
+    if cache.writes_values:
+
+        async def store(row: list[int]) -> None:
+            await asyncio.sleep(pause(rng) / 2)
+            truth.replace(schedule, row)
+            await asyncio.sleep(pause(rng) / 2)
+
+        rows = ([writer + 1, number] for number in rng.sample(range(256), 2))
+        await asyncio.gather(*(cache.store(key(schedule), row, store) for row in rows))
+        return
     truth.change(schedule, writer)
     await asyncio.sleep(pause(rng) / 2)
     await cache.invalidate(key(schedule))
@@ -191,10 +205,10 @@ def main() -> int:
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "proof"
     target.mkdir(parents=True, exist_ok=True)
     (target / "interleave.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{'scenario':<22}{'schedules':>10}{'reads':>10}{'stale left':>12}{'seconds':>9}   seed {options.seed}")
+    print(f"{'scenario':<24}{'schedules':>10}{'reads':>10}{'stale left':>12}{'seconds':>9}   seed {options.seed}")
     for name, result in results.items():
         print(
-            f"{name:<22}{result['runs']:>10}{result['reads']:>10}{result['violations']:>12}{result['seconds']:>9}"
+            f"{name:<24}{result['runs']:>10}{result['reads']:>10}{result['violations']:>12}{result['seconds']:>9}"
         )
     for name in wrong:
         print(

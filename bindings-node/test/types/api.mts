@@ -115,6 +115,13 @@ cached(cache, 300, load)
 // @ts-expect-error: the argument is a number
 await getUser('7')
 
+const users = cache.writeThrough({ load, store: async (_id: number, _user: User) => {} }, { ttl: 300, key: (id: number) => `user:${id}` })
+same<Awaited<ReturnType<typeof users.get>>, User | undefined>(true)
+same<Awaited<ReturnType<typeof users.getMany>>, Map<number, User>>(true)
+// @ts-expect-error: the key is a number
+await users.set('7', { id: 7, name: 'Ada' })
+await cache.update([], () => 1, { tags: ['users'] })
+
 try {
   await cache.getOrFetchMany(['a'], 60, () => { throw new NotFound('no such user') })
 } catch (error) {

@@ -38,6 +38,7 @@ from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
 from ._scrubjay import Receipt, Stats, Write, __version__, shutdown
 from ._service import CacheService
+from ._through import Source, WriteThrough
 from ._update import Explanation, HoldSeen, LeaseSeen, Updating
 from ._write_behind import DrainReport, WriteBehind, WriteBehindOptions, WriteBehindStats
 from ._writer import Rejected
@@ -71,6 +72,7 @@ __all__ = [
     "RecursiveFetch",
     "Rejected",
     "ScrubjayError",
+    "Source",
     "Stats",
     "Unavailable",
     "Unsupported",
@@ -79,6 +81,7 @@ __all__ = [
     "WriteBehind",
     "WriteBehindOptions",
     "WriteBehindStats",
+    "WriteThrough",
     "__version__",
     "cached",
     "memoize",

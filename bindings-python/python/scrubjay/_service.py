@@ -6,17 +6,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _load
 from ._errors import InvalidOption
 from ._fetched import Fetched
 from ._load_many import Many, aload_many, load_many
 from ._loop import settled
-from ._scrubjay import MISS, UNDECODABLE, Cache, Pending, Receipt, Turn, aexplain, explain, install_cache_service
-from ._update import Explanation, Seconds, Updating, aupdate, update
-from ._write_behind import WriteBehind, WriteBehindOptions
-from ._writer import Writer
+from ._scrubjay import MISS, UNDECODABLE, Pending, Receipt, Turn, aexplain, explain, install_cache_service
+from ._update import Explanation
+from ._writing import Writing
 
 K = TypeVar("K", str, bytes)
 T = TypeVar("T")
@@ -25,7 +24,7 @@ Ttl = float | timedelta | None
 Tags = Iterable[str] | None
 
 
-class CacheService(Cache):
+class CacheService(Writing):
     """A cache: a memory tier in this process and, with a `redis://` URL, a tier that processes share.
 
     One object serves threads and event loops at once. Opening it starts no thread and connects to nothing, and
@@ -355,100 +354,6 @@ class CacheService(Cache):
     async def ainvalidate_tags(self, tags: Iterable[str]) -> Receipt:
         """As `invalidate_tags`, for tasks."""
         return await _written(self._ainvalidate_tags(tags))
-
-    def update(
-        self,
-        keys: Iterable[str | bytes],
-        write: Callable[[], T],
-        *,
-        intent_ttl: Seconds = None,
-        hold: Seconds = None,
-        strict: bool = False,
-    ) -> tuple[T, Receipt]:
-        """Run ``write``, which changes the source of these keys, such that no old value of theirs is left.
-
-        From before the write until its end nothing is stored under the keys, in any process; then they are
-        invalidated, whatever became of it. A process that dies in between leaves only that, for ``intent_ttl``.
-
-        Args:
-            keys: what the write changes.
-            write: a function without arguments. What it raises is raised, once the keys are invalidated.
-            intent_ttl: for how long nothing is stored should the writer die: 0.1 s to 1 h, by default 30 s. It
-                must be longer than the longest transaction.
-            hold: for how long nothing is stored after the write, up to 1 h: where fetches read a replica, the
-                bound of its lag.
-            strict: do not write where the shared tier cannot be told of it.
-
-        Returns:
-            What the write returned, and the receipt of the invalidation.
-
-        Raises:
-            Unavailable, Unsupported: before the write, with ``strict`` only.
-            InvalidKey, InvalidOption, Overloaded, Closed: before the write; Closed also after it.
-        """
-        return update(Updating(self, keys, intent_ttl, hold, strict), write)
-
-    @overload
-    async def aupdate(
-        self,
-        keys: Iterable[str | bytes],
-        write: Callable[[], Awaitable[T]],
-        *,
-        intent_ttl: Seconds = None,
-        hold: Seconds = None,
-        strict: bool = False,
-    ) -> tuple[T, Receipt]: ...
-    @overload
-    async def aupdate(
-        self,
-        keys: Iterable[str | bytes],
-        write: Callable[[], T],
-        *,
-        intent_ttl: Seconds = None,
-        hold: Seconds = None,
-        strict: bool = False,
-    ) -> tuple[T, Receipt]: ...
-    async def aupdate(
-        self,
-        keys: Iterable[str | bytes],
-        write: Callable[[], Any],
-        *,
-        intent_ttl: Seconds = None,
-        hold: Seconds = None,
-        strict: bool = False,
-    ) -> tuple[Any, Receipt]:
-        """As `update`, for tasks. A task that is cancelled in its write has the keys invalidated behind it."""
-        return await aupdate(Updating(self, keys, intent_ttl, hold, strict), write)
-
-    def updating(
-        self,
-        keys: Iterable[str | bytes],
-        *,
-        intent_ttl: Seconds = None,
-        hold: Seconds = None,
-        strict: bool = False,
-    ) -> Updating:
-        """As `update`, for a block of code: ``with cache.updating(keys):`` or ``async with``."""
-        return Updating(self, keys, intent_ttl, hold, strict)
-
-    def write_behind(
-        self, name: str, writer: Writer | None = None, **options: Unpack[WriteBehindOptions]
-    ) -> WriteBehind:
-        """Open a write-behind over this cache: the cache has its values at once, the source a little later.
-
-        It starts no thread and opens no file before its first use, so it may be opened before a fork.
-
-        Args:
-            name: 1 to 64 of ``[A-Za-z0-9_.-]``. Processes with the same name and directory, or the same name,
-                prefix and Redis, work together.
-            writer: brings a list of `Write` to the source: see `WriteBehind.run`. The first write in a process
-                starts a thread for it, or a task where it is a coroutine function.
-            **options: see `WriteBehindOptions`.
-
-        Raises:
-            InvalidOption: naming the option and its limit.
-        """
-        return WriteBehind(self, name, writer, dict(options))
 
     def explain(self, key: str | bytes) -> Explanation:
         """Return what the cache knows of a key: which tier would answer and why, its age and lives, who loads it.

@@ -29,13 +29,14 @@ class Updating:
         intent_ttl: Seconds = None,
         hold: Seconds = None,
         strict: bool = False,
+        tags: Iterable[str] | None = None,
     ) -> None:
         if not isinstance(strict, bool):
             message = f"strict must be True or False, is {type(strict).__name__}"
             raise InvalidOption(message, operation="update")
         self._cache = cache
         self._keys = keys
-        self._how = (intent_ttl, hold, strict)
+        self._how = (intent_ttl, hold, strict, tags)
         self._turn: Turn | None = None
         self.receipt: Receipt | None = None
         """What became of the invalidation, once the block has ended."""

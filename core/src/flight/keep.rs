@@ -45,7 +45,7 @@ impl Tiers {
             return Kick::NONE;
         }
         if self.known.was_dropped(&record.tags, ended.moment)
-            || self.holds.covers(key, ended.started)
+            || self.is_held(key, &record.tags, ended.started)
             || self.dirty.covers(key)
         {
             // A tag was invalidated, or its writer was at work, when this had begun; or a write is on its way to the source.
@@ -65,6 +65,11 @@ impl Tiers {
         };
         let (vector, since) = match shared.vector(&record.tags, &grip.seen(), grip.since()) {
             Ok(known) => known,
+            // They were asked for: a writer held them when this had begun.
+            Err(unknown) if grip.is_fenced() && unknown.iter().any(|tag| grip.seen().version(tag).is_some()) => {
+                self.note_unstored(key, given);
+                return Kick::NONE;
+            }
             Err(unknown) => return self.keep_unsure(shared, key, record, grip, unknown),
         };
         // What was loaded was current when the lease was won and the versions were seen: until it is known to have been so

@@ -178,8 +178,13 @@ impl Writing {
         let Seen { tags, life } = self.seen.clone();
         let tier = self.tier.clone();
         let send = move |seen: Result<Looked>| {
-            if let Ok(looked) = seen {
-                self.send_again(&looked, &Arc::new(all));
+            match seen {
+                // A writer is at work on what has this tag: nobody knows whether these values are newer than that.
+                Ok(looked) if looked.versions.iter().any(|(_, version)| version.is_none()) => {
+                    lock(&all.landed).iter_mut().for_each(|landed| landed.held = true);
+                }
+                Ok(looked) => self.send_again(&looked, &Arc::new(all)),
+                Err(_) => {}
             }
         };
         tier.versions(slot, tags, life, send).go_behind();

@@ -43,7 +43,7 @@ impl Tiers {
         Ok(Step::Pending)
     }
 
-    fn forget_tags(&self, tags: &TagSet) {
+    pub(super) fn forget_tags(&self, tags: &TagSet) {
         tags.iter().for_each(|tag| self.forget_tag(tag));
     }
 

@@ -15,6 +15,8 @@ use super::session::Session;
 use super::shared::Shared;
 use super::sink::{Reply, Sink};
 use super::table::{Ended, Table, Timeouts, Waiter};
+use super::through::Writer;
+use super::turns::Turns;
 use crate::clock::{self, Clock, Watch};
 use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +24,7 @@ use crate::host::{Answer, Language, Receipt, Step, process};
 use crate::memory::{Copy, MemoryCache, SlotTable};
 use crate::options::Options;
 use crate::stats::{Counters, Stats};
-use crate::tags::{Index, Known};
+use crate::tags::{Index, Known, TagSet};
 
 /// A refresh ahead of the expiry is drawn within so many load times of it: earlier, with a chance of one in a hundred
 /// million million.
@@ -48,6 +50,10 @@ pub(crate) struct Tiers {
     /// When the last beat was sent that was answered, in ms of the clock.
     pub(super) beat_sent: AtomicU64,
     pub(super) holds: Holds,
+    /// The same of tags.
+    pub(super) tag_holds: Holds,
+    /// The writers of keys that are to follow one another.
+    pub(super) turns: Turns<Writer>,
     /// Keys whose writes have not reached the source.
     pub dirty: Dirty,
     /// Numbers of our own invalidations of tags whose messages have not come.
@@ -123,6 +129,8 @@ impl Tiers {
             told_to: AtomicU64::new(0),
             beat_sent: AtomicU64::new(0),
             holds: Holds::new(timeouts.hard),
+            tag_holds: Holds::new(timeouts.hard),
+            turns: Turns::default(),
             dirty: Dirty::default(),
             own_tags: Mutex::default(),
             tags_told_to: AtomicU64::new(0),
@@ -204,7 +212,7 @@ impl Tiers {
     /// Puts a record into memory, unless its writer is at work. Called under the lock of its shard of the flight table.
     pub fn remember(&self, key: &[u8], record: &Record) {
         if let Some(memory) = &self.memory
-            && !self.holds.covers(key, self.clock.now_ms())
+            && !self.is_held(key, &record.tags, self.clock.now_ms())
         {
             let mut stored = record.clone();
             if !stored.tags.is_empty() {
@@ -213,6 +221,11 @@ impl Tiers {
             }
             memory.set_until(key, stored, record.stale_until);
         }
+    }
+
+    /// Whether what was read at `since` may be older than a write: its key was held then, or a tag of it, or they are.
+    pub(super) fn is_held(&self, key: &[u8], tags: &TagSet, since: u64) -> bool {
+        self.holds.covers(key, since) || tags.iter().any(|tag| self.tag_holds.covers(tag, since))
     }
 
     /// Takes `key` out of memory. Called under the lock of its shard of the flight table.
@@ -305,6 +318,7 @@ impl Tiers {
         for waiter in self.table.close() {
             drop(waiter.sink.finish(Answer::Failed(error.clone())));
         }
+        self.turn_writers_away();
         if let Some(memory) = &self.memory {
             memory.clear();
         }

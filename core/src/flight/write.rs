@@ -31,13 +31,17 @@ impl Tiers {
         key::check(key, "set")?;
         let record = self.record("set", value, o)?;
         let Some(shared) = &self.shared else {
-            self.table.write(key, || self.remember(key, &record));
+            self.table.write(key, || {
+                self.holds.disturb(key);
+                self.remember(key, &record);
+            });
             return Ok(done(false));
         };
         let slot = shared.admit("set", key.len() + record.bytes.len())?;
         let tags = record.tags.clone();
         let sink = reply.sink("set", None)?;
         let kick = self.table.write_with_ticket(key, |ticket| {
+            self.holds.disturb(key);
             self.remember(key, &record);
             self.store_shared(shared, slot, vec![(key.to_vec(), record)], tags, vec![ticket], sink)
         });
@@ -56,6 +60,7 @@ impl Tiers {
         let remember = || {
             let write = |(key, record): &(Vec<u8>, Record)| {
                 self.table.write_with_ticket(key, |ticket| {
+                    self.holds.disturb(key);
                     self.remember(key, record);
                     ticket
                 })
@@ -91,14 +96,20 @@ impl Tiers {
         let count = keys.len() as u64;
         let Some(shared) = self.shared.as_ref().filter(|_| !keys.is_empty()) else {
             self.counters.invalidations.add(count);
-            keys.iter().for_each(|key| self.drop_locally(key));
+            keys.iter().for_each(|key| {
+                self.holds.disturb(key);
+                self.drop_locally(key);
+            });
             return Ok(done(false));
         };
         let slot = shared.admit(operation, keys.iter().map(|key| key.len()).sum())?;
         let sink = reply.sink(operation, None)?;
         self.counters.invalidations.add(count);
         let owned: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
-        keys.iter().for_each(|key| self.drop_locally(key));
+        keys.iter().for_each(|key| {
+            self.holds.disturb(key);
+            self.drop_locally(key);
+        });
         let me = self.handle();
         let names = owned.clone();
         let kick = shared.invalidate(slot, &names, move |sequence| {

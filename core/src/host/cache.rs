@@ -145,6 +145,37 @@ impl Cache {
         self.tiers().end_update(lease, &QueueReply { queue, token })
     }
 
+    /// Begins a write of one key to the source, once the writers of the key in this process that came before have ended:
+    /// `Lead`, whose lease is to be given to [`Cache::end_store`] when the source has the value, or else to
+    /// [`Cache::end_update`]; `abandon` is as for that. `value` is what the cache stores then, none for a removal; `held` are
+    /// the leases of the fetches and writes inside which this call is made.
+    ///
+    /// # Errors
+    /// Those of [`Cache::begin_update`] and [`Cache::set`]; `RecursiveFetch`: it would wait for the write inside which it is
+    /// made.
+    #[expect(clippy::too_many_arguments, reason = "what is stored, how, and who asks")]
+    pub fn begin_store(
+        &self,
+        key: &[u8],
+        value: Option<&Value>,
+        put: &PutOptions,
+        o: &UpdateOptions,
+        held: &[u64],
+        queue: &Arc<Queue>,
+        token: u64,
+    ) -> Result<Step> {
+        self.tiers().begin_store(key, value, put, o, held, &QueueReply { queue, token })
+    }
+
+    /// The source has the value: it goes into the cache, unless another writer was at work meanwhile; then its key is
+    /// invalidated. `Done`.
+    ///
+    /// # Errors
+    /// `LeaseExpired` where the write has ended already.
+    pub fn end_store(&self, lease: u64, queue: &Arc<Queue>, token: u64) -> Result<Step> {
+        self.tiers().end_store(lease, &QueueReply { queue, token })
+    }
+
     /// Begins a `get_or_fetch`: `Hit`, `Stale`, `Lead`, `Bypass` or `Failed`.
     pub fn begin(&self, key: &[u8], o: &FetchOptions<'_>, queue: &Arc<Queue>, token: u64) -> Result<Step> {
         self.tiers().begin(key, o, &QueueReply { queue, token })

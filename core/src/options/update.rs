@@ -10,11 +10,12 @@ const MIN_INTENT_TTL: Duration = Duration::from_millis(100);
 const MAX_HOLD: Duration = Duration::from_secs(3600);
 
 /// How an [`update`](crate::CacheService::update) goes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UpdateOptions {
     pub(crate) intent_ttl: Option<Duration>,
     pub(crate) hold: Duration,
     pub(crate) strict: bool,
+    pub(crate) tags: Vec<Vec<u8>>,
 }
 
 impl UpdateOptions {
@@ -44,6 +45,14 @@ impl UpdateOptions {
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// Tags that the write ends, each 1 to 128 bytes of UTF-8: as for the keys, from before the write until its end nothing that
+    /// has one of them is stored or read, and then they are invalidated.
+    #[must_use]
+    pub fn tags<T: Into<Vec<u8>>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = tags.into_iter().map(Into::into).collect();
         self
     }
 

@@ -66,7 +66,7 @@ pub(crate) struct Leaving {
 }
 
 /// A look at versions of tags that leaves with other calls, behind them.
-struct Beside {
+pub(super) struct Beside {
     space: Arc<TagSpace>,
     tags: Vec<Tag>,
     look: Look,
@@ -75,7 +75,7 @@ struct Beside {
 
 impl Beside {
     /// Before a load: the versions are to exist, and what is known of that of all entries is to be young.
-    fn loading(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
+    pub(super) fn loading(tier: &Tier, Seen { tags, life }: Seen) -> Beside {
         let space = tier.tags.clone();
         let wanted = !tags.is_empty() || tier.look_at_clear().is_some();
         let (look, call) = (space.known.look(), wanted.then(|| space.versions(&tags, life)));
@@ -83,7 +83,7 @@ impl Beside {
     }
 
     /// After one, where there is something to be found out.
-    fn filling(tier: &Tier, tags: Vec<Tag>) -> Beside {
+    pub(super) fn filling(tier: &Tier, tags: Vec<Tag>) -> Beside {
         let space = tier.tags.clone();
         let wanted = !tags.is_empty() || tier.look_at_clear().is_some();
         let (look, call) = (space.known.look(), wanted.then(|| space.look(&tags)));
@@ -107,13 +107,18 @@ impl Beside {
         Beside { space, tags, look, call: Some(call).filter(|_| tier.plain.is_none()) }
     }
 
-    fn with(&self, mut calls: Vec<Call>) -> Vec<Call> {
+    pub(super) fn with(&self, mut calls: Vec<Call>) -> Vec<Call> {
         calls.extend(self.call.clone());
         calls
     }
 
+    /// When it left, in ms of the cache's clock.
+    pub(super) fn asked(&self) -> u64 {
+        self.look.asked
+    }
+
     /// What was seen; nothing where the server would not say.
-    fn take(&self, replies: &mut Vec<Reply>) -> Looked {
+    pub(super) fn take(&self, replies: &mut Vec<Reply>) -> Looked {
         let reply = self.call.as_ref().and_then(|_| replies.pop());
         reply.and_then(|reply| self.space.seen(self.look, &self.tags, reply).ok()).unwrap_or_default()
     }

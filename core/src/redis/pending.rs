@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::holding::Hold;
+use super::holding::{Hold, TagHold};
 use crate::tags::Tag;
 
 /// More keys than this become one invalidation of the whole namespace.
@@ -38,6 +38,8 @@ struct Inner {
     holds: HashMap<Vec<u8>, Hold>,
     /// Tags, and their positions.
     tags: HashMap<Tag, u64>,
+    /// As `holds`.
+    tag_holds: HashMap<Tag, TagHold>,
     /// The position of the invalidation of the whole namespace, if that is pending.
     clear: Option<u64>,
     position: u64,
@@ -94,11 +96,23 @@ impl Pending {
         let position = inner.position;
         if inner.tags.len() >= MAX_KEYS && !inner.tags.contains_key(&tag) {
             inner.tags = HashMap::new();
+            inner.tag_holds = HashMap::new();
             inner.clear = Some(position);
         } else {
             inner.tags.insert(tag, position);
         }
         self.note(inner);
+    }
+
+    /// Queues the invalidation of a tag, with which a hold ends.
+    pub fn add_held_tag(&self, tag: Tag, hold: TagHold) {
+        self.lock().tag_holds.insert(tag.clone(), hold);
+        self.add_tag(tag);
+    }
+
+    /// The hold that ends with the invalidation of a tag.
+    pub fn hold_of_tag(&self, tag: &[u8]) -> Option<TagHold> {
+        self.lock().tag_holds.get(tag).copied()
     }
 
     /// Whether entries with this tag are not to be believed.
@@ -121,6 +135,7 @@ impl Pending {
         for (tag, position) in landed {
             if inner.tags.get(&tag).is_some_and(|queued| *queued <= position) {
                 inner.tags.remove(&tag);
+                inner.tag_holds.remove(&tag);
             }
         }
         self.note(inner);
@@ -178,7 +193,9 @@ impl Pending {
         let Inner { keys, holds, .. } = &mut *inner;
         keys.retain(|_, entry| entry.position > position);
         holds.retain(|key, _| keys.contains_key(key));
-        inner.tags.retain(|_, queued| *queued > position);
+        let Inner { tags, tag_holds, .. } = &mut *inner;
+        tags.retain(|_, queued| *queued > position);
+        tag_holds.retain(|tag, _| tags.contains_key(tag));
         self.note(inner);
     }
 

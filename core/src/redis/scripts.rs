@@ -27,6 +27,8 @@ pub(super) enum Script {
     BehindDone,
     BehindMark,
     BehindSeen,
+    Store,
+    HoldTags,
     /// None: the versions of tags are read as they are, in the company of scripts.
     Look,
     /// None: a key is told to other programs.
@@ -35,11 +37,11 @@ pub(super) enum Script {
 
 use Script::{
     Acquire, Beat, BehindAdd, BehindDone, BehindMark, BehindOpen, BehindOwn, BehindRead, BehindSeen, Extend, Fill,
-    Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Sweep, Tags, Tell,
+    HoldTags, Intent, Invalidate, InvalidateTags, Look, Put, Release, Revalidate, Store, Sweep, Tags, Tell,
 };
 
 /// All scripts, in the order in which they are loaded.
-pub(super) const ALL: [Script; 19] = [
+pub(super) const ALL: [Script; 21] = [
     Acquire,
     Fill,
     Extend,
@@ -59,6 +61,8 @@ pub(super) const ALL: [Script; 19] = [
     BehindDone,
     BehindMark,
     BehindSeen,
+    Store,
+    HoldTags,
 ];
 
 impl Script {
@@ -84,6 +88,8 @@ impl Script {
             BehindDone => include_str!("scripts/behind_done.lua"),
             BehindMark => include_str!("scripts/behind_mark.lua"),
             BehindSeen => include_str!("scripts/behind_seen.lua"),
+            Store => include_str!("scripts/store.lua"),
+            HoldTags => include_str!("scripts/hold_tags.lua"),
             Look | Tell => "",
         }
     }
@@ -170,7 +176,7 @@ impl Call {
                 self.keys[1..].iter().for_each(|key| to.part(key));
             }
             // Gone is not what any entry carries.
-            InvalidateTags => {
+            InvalidateTags | HoldTags => {
                 to.begin(self.keys.len());
                 to.part(b"UNLINK");
                 self.keys[1..].iter().for_each(|key| to.part(key));
@@ -186,7 +192,7 @@ impl Call {
             BehindOpen | BehindAdd | BehindOwn | BehindRead | BehindDone | BehindMark | BehindSeen => {
                 to.command(&[b"EXISTS", &self.keys[0]]);
             }
-            Acquire | Extend | Release | Beat => to.command(&[b"EXISTS", &self.keys[0]]),
+            Acquire | Extend | Release | Beat | Store => to.command(&[b"EXISTS", &self.keys[0]]),
         }
     }
 

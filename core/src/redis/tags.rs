@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::admission::Slot;
-use super::fenced::{last_of, number};
+use super::fenced::{last_of, millis, number};
+use super::holding::TagHold;
 use super::link::Turn;
 use super::scripts::{self, Call, Script};
 use super::tier::Tier;
@@ -72,6 +73,30 @@ impl TagSpace {
             arguments: vec![self.channel.clone(), number(self.before.len() as u64)],
         };
         tags.chunks(TAGS_OF_A_CALL).map(call).collect()
+    }
+
+    /// The calls that hold these tags, or let them go.
+    pub(super) fn holding(&self, tags: &[Tag], hold: TagHold) -> Vec<Call> {
+        let time = if hold.time.is_zero() { 0 } else { millis(hold.time) };
+        let mut calls = self.invalidations(tags);
+        for call in &mut calls {
+            call.script = Script::HoldTags;
+            call.arguments.extend([Bytes::copy_from_slice(&hold.token), number(time)]);
+        }
+        calls
+    }
+
+    /// The calls that invalidate tags that are pending, and end the holds of those that have one.
+    fn due(&self, due: &[(Tag, u64)], hold_of: impl Fn(&Tag) -> Option<TagHold>) -> Vec<Call> {
+        let (mut free, mut calls) = (Vec::new(), Vec::new());
+        for (tag, _) in due {
+            match hold_of(tag) {
+                Some(hold) => calls.extend(self.holding(std::slice::from_ref(tag), hold)),
+                None => free.push(tag.clone()),
+            }
+        }
+        calls.extend(self.invalidations(&free));
+        calls
     }
 
     /// The calls that free what is older than `version` of the empty tag, among the entries of these names.
@@ -186,8 +211,8 @@ impl Tier {
         patience: Duration,
     ) -> Result<(), Trouble> {
         let due = self.pending.due_tags();
-        let tags: Vec<Tag> = due.iter().map(|(tag, _)| tag.clone()).collect();
-        let (calls, scripted) = (self.tags.invalidations(&tags), connection.scripts.is_some());
+        let calls = self.tags.due(&due, |tag| self.pending.hold_of_tag(tag));
+        let scripted = connection.scripts.is_some();
         let sent = connection.exchange(|to| {
             for call in &calls {
                 // With its text: whether the server knows the script is not worth another round trip here.
@@ -196,7 +221,7 @@ impl Tier {
         });
         scripts::all_counted(&super::tier::soon(patience, sent).await?)?;
         // What was read of them meanwhile was still that of before.
-        tags.iter().for_each(|tag| self.tags.known.drop_tag(tag));
+        due.iter().for_each(|(tag, _)| self.tags.known.drop_tag(tag));
         self.pending.landed_tags(due);
         Ok(())
     }

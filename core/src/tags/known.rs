@@ -222,7 +222,10 @@ impl Known {
     /// What is believed of a tag at `now`, asked not longer ago than `share` says.
     fn believed_of(&self, tag: &[u8], now: u64, share: u64) -> Option<Version> {
         let told_until = self.told_until.load(Ordering::SeqCst);
-        self.of(tag).filter(|known| known.is_believed(self.believed / share, told_until, now))
+        // That it has none may be over untold: who asks next gives it one, and the hold of a writer that died ends by itself.
+        let is_believed =
+            |known: &Version| known.version.is_some() && known.is_believed(self.believed / share, told_until, now);
+        self.of(tag).filter(is_believed)
     }
 
     /// What the versions of an entry come to, of which `looked` tells some.

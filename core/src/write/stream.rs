@@ -17,7 +17,7 @@ use super::commit::Work;
 use super::item::Item;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::next_id;
-use crate::redis::{Added, Partition, Slot, StreamEntry, StreamSpace, Tier};
+use crate::redis::{Added, Done, Partition, Slot, StreamEntry, StreamSpace, Tier};
 use crate::sync::{Arc, lock};
 use crate::wire::Kick;
 
@@ -226,19 +226,17 @@ impl Stream {
         if self.done.is_empty() {
             return;
         }
-        let mut by_partition: BTreeMap<Partition, Vec<(Bytes, u64, Bytes, u64)>> = BTreeMap::new();
+        let mut by_partition: BTreeMap<Partition, Vec<Done>> = BTreeMap::new();
         for Place { partition, place, weight, key, sequence } in &self.done {
             let writes = by_partition.entry(*partition).or_default();
             writes.push((place.clone(), *weight, key.clone(), *sequence));
         }
         /// So many numbers and names go into a call of a script.
         const MANY: usize = 500;
-        let calls: Vec<(Partition, Vec<(Bytes, u64, Bytes, u64)>)> = by_partition
-            .into_iter()
-            .flat_map(|(partition, writes)| {
-                writes.chunks(MANY).map(|some| (partition, some.to_vec())).collect::<Vec<_>>()
-            })
-            .collect();
+        let mut calls: Vec<(Partition, Vec<Done>)> = Vec::new();
+        for (partition, writes) in &by_partition {
+            calls.extend(writes.chunks(MANY).map(|some| (*partition, some.to_vec())));
+        }
         let told = self.wait(0, |tier, slot, done| tier.stream_done(slot, &self.space, &self.token, calls, done));
         if told.is_ok() {
             // Of partitions that are no longer ours, the next owner will find out what the source has.

@@ -14,7 +14,10 @@ for at = 2, #KEYS do
   local header = redis.pcall('GETRANGE', KEYS[at], 0, 87)
   local held = type(header) == 'string' and #header == 88 and string.sub(header, 1, 3) == 'SJ\1'
     and string.byte(header, 4) == 6 and struct.unpack('<I8', header, 33) > now
-  if not held then
+  if held then
+    -- For its writers: what they write may be older than this.
+    redis.call('SETRANGE', KEYS[at], 24, struct.pack('<I8', sequence))
+  else
     redis.call('UNLINK', KEYS[at])
   end
   local key = string.sub(KEYS[at], ARGV[2] + 1)

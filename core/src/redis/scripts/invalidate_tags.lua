@@ -1,5 +1,5 @@
 -- Invalidates tags: they get a version that no entry carries, and all are told. One that the server does not know has no
--- entry that is good.
+-- entry that is good; nor has one that a writer holds, and stays held.
 -- KEYS: sequence, tags. ARGV: channel, the length of what stands before the tag in its name.
 -- Answers the number of the invalidation in its sequence; the new version is twice that.
 local time = redis.call('TIME')
@@ -16,7 +16,10 @@ for at = 2, #KEYS do
     redis.call('SET', KEYS[at], version)
     all = true
   elseif life > 0 then
-    redis.call('SET', KEYS[at], version, 'PX', life)
+    local there = redis.pcall('STRLEN', KEYS[at])
+    if type(there) ~= 'number' or there == 0 or there % 24 ~= 0 then
+      redis.call('SET', KEYS[at], version, 'PX', life)
+    end
   else
     redis.call('UNLINK', KEYS[at])
   end

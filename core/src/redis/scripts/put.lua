@@ -11,11 +11,12 @@ local sequence = redis.call('INCR', KEYS[2])
 local header = redis.pcall('GETRANGE', KEYS[1], 0, 87)
 local held = type(header) == 'string' and #header == 88 and string.sub(header, 1, 3) == 'SJ\1' and string.byte(header, 4) == 6
   and struct.unpack('<I8', header, 33) > time[1] * 1000 + math.floor(time[2] / 1000)
--- A writer is between its intent and its invalidation: nobody knows which of the two values is the newer one.
+-- A writer is between its intent and its invalidation: nobody knows which of the two values is the newer one. The number
+-- tells that writer of this one.
 if not held then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-  redis.call('SETRANGE', KEYS[1], 24, struct.pack('<I8', sequence))
 end
+redis.call('SETRANGE', KEYS[1], 24, struct.pack('<I8', sequence))
 -- Who may not tell it is found out by the gap in the sequence.
 redis.pcall('PUBLISH', ARGV[3], struct.pack('<I8', sequence) .. (ARGV[5] == '' and 'i' or 'p')
   .. struct.pack('<I2', #ARGV[4]) .. ARGV[4])

@@ -317,7 +317,7 @@ FIELDS(concurrent_fields, "key", "count", "leader", "ttl", "codec", "tags", "fet
        "expect_fetches");
 FIELDS(observe_fields, "token", "token_of", "keys", "expect_error", "expect_names");
 FIELDS(stats_fields, "expect");
-FIELDS(update_fields, "keys", "options", "fetch", "expect_error", "expect_names", "expect_pending", "expect_fetches");
+FIELDS(update_fields, "keys", "tags", "options", "fetch", "expect_error", "expect_names", "expect_pending", "expect_fetches");
 FIELDS(explain_fields, "key", "expect", "expect_error", "expect_names");
 FIELDS(eventually_fields, "step", "within");
 

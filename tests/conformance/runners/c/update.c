@@ -8,7 +8,14 @@
 static bool update_options(scope *s, sj_update_opts *o) {
   const json *options = json_field(s->step, "options");
   const sj_update_opts fresh = SJ_UPDATE_OPTS_INIT;
+  key_list tags;
   *o = fresh;
+  if (!tags_build(s, json_field(s->step, "tags"), &tags)) {
+    return false;
+  }
+  o->tags = tags.flat;
+  o->tag_ends = tags.ends;
+  o->tags_len = tags.count;
   for (size_t i = 0; options != NULL && i < options->count; i++) {
     const json *name = &options->names[i], *value = &options->items[i];
     int64_t ms = (int64_t)(strtod(value->source, NULL) * 1000 + 1e-6);

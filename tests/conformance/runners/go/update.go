@@ -42,7 +42,7 @@ func (r *runner) update(ctx context.Context, cache *scrubjay.CacheService, s ste
 }
 
 func updateOptions(s step) ([]scrubjay.UpdateOption, error) {
-	var options []scrubjay.UpdateOption
+	options := []scrubjay.UpdateOption{scrubjay.WithUpdatedTags(s.Tags...)}
 	for name, text := range s.Options {
 		var value any
 		if err := json.Unmarshal(text, &value); err != nil {

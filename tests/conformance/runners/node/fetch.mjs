@@ -70,7 +70,7 @@ export async function update(runner, cache, step) {
   const { intent_ttl: intentTtl, ...options } = step.options ?? {}
   let result
   try {
-    result = await outcome(step, () => cache.update(step.keys.map(build), described.fetch, { intentTtl, ...options }))
+    result = await outcome(step, () => cache.update(step.keys.map(build), described.fetch, { intentTtl, tags: step.tags, ...options }))
   } finally {
     expectFetches(step, described)
   }

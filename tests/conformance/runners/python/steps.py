@@ -260,7 +260,9 @@ class Runner:
     async def _update(self, cache: CacheService, step: Step) -> None:
         fetches = Fetches(self, cache, step)
         options = {name: build(value) for name, value in (step.get("options") or {}).items()}
-        call = self.world.call(cache, "update", step.value("keys"), fetches.fetch, **options)
+        call = self.world.call(
+            cache, "update", step.value("keys"), fetches.fetch, tags=step.get("tags"), **options
+        )
         updated, error = await outcome(call)
         fetches.check()
         self.expect_fetches(step, fetches.runs)

@@ -103,7 +103,7 @@ pub async fn update(runner: &Runner, cache: &CacheService, step: &Step) -> Ended
 }
 
 fn update_options(step: &Step) -> Result<UpdateOptions, String> {
-    let mut options = UpdateOptions::new();
+    let mut options = UpdateOptions::new().tags(step.tags.clone());
     for (name, value) in &step.options {
         let seconds = || {
             let seconds = value.text().parse().map_err(|_| format!("{name} is no number"))?;
