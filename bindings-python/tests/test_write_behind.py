@@ -70,7 +70,7 @@ class Database:
 
     def change_of(self, key: str) -> int:
         with self.connect() as connection:
-            return connection.execute("SELECT TOTAL(change) FROM changes WHERE key = ?", (key,)).fetchone()[0]
+            return int(connection.execute("SELECT TOTAL(change) FROM changes WHERE key = ?", (key,)).fetchone()[0])
 
 
 @pytest.fixture
