@@ -91,7 +91,7 @@ test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, ex
 
 .PHONY: test-go
 test-go: go-library ## the Go module: gofmt, vet, tests under the race detector
-	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
+	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/keys/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
 	@cd go && $(WITH_LIBRARY) go vet ./...
 	@cd go && $(WITH_LIBRARY) go test -race -timeout 600s ./...
 
@@ -116,8 +116,22 @@ interop: runners ## every language writes, every language reads and deletes
 # What is proven by many runs, not by one: each target writes target/proof/<name>.json.
 .PHONY: test-proof
 test-proof: ## the proofs at a small scale
-	@$(MAKE) interleave crash-update fleet SCALE=$(SCALE)
+	@$(MAKE) interleave crash-update fleet test-keys SCALE=$(SCALE)
 	@$(MAKE) witness SCALE=$(SCALE) SEED=1 FAULTS='$(WITNESS_SHORT)'
+
+.PHONY: test-broken
+test-broken: python ## deliberately broken builds are found out by the proofs
+	@cargo build --quiet --locked -p scrubjay-python
+	@rm -rf $(TARGET)/broken && mkdir -p $(TARGET)/broken
+	@cp -r bindings-python/python/scrubjay $(TARGET)/broken/scrubjay
+	@cp $(TARGET)/debug/lib_scrubjay.so $(TARGET)/broken/scrubjay/_scrubjay.abi3.so
+	@PYTHONPATH=$(TARGET)/broken $(PYTHON) tests/proof/broken.py
+
+.PHONY: test-keys
+test-keys: python node go-library ## keys of random arguments: no two meet, and all languages make the same [SCALE=1 is 1,000,000, SEED=n]
+	@cargo build --quiet --locked --release -p scrubjay-conformance
+	@cd tests/proof/keys/go && $(WITH_LIBRARY) go build -o $(TARGET)/keys-go .
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/keys
 
 .PHONY: fleet
 fleet: runners python ## a cold key, 250 callers in a process of each language: one load [SCALE=1 is 200 rounds]

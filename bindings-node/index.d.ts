@@ -9,6 +9,7 @@
 import type { Source, WriteThrough, WriteThroughOptions } from './through.js'
 import type { WriteBehind, WriteBehindOptions, Writer } from './write-behind.js'
 
+export * from './cached.js'
 export * from './errors.js'
 export * from './through.js'
 export * from './write-behind.js'
@@ -56,6 +57,7 @@ export interface Fetched<T> {
   readonly value: T
   readonly ttl: number | undefined
   readonly tags: readonly string[] | undefined
+  readonly keep: boolean
 }
 
 /**
@@ -64,11 +66,12 @@ export interface Fetched<T> {
  * A tag that is named here may have been invalidated while the fetch ran: if nothing is known of it in this process, the
  * value is stored for 2 s and not in memory, and the next fetch knows.
  *
- * @param options `ttl` instead of what the call says; `tags` beside those of the call
+ * @param options `ttl` instead of what the call says; `tags` beside those of the call; `keep`: whether the value is stored
+ * at all, by default it is. Those that wait for it get it in any case, and what is stored already stays
  */
 export function fetched<T>(
   value: T,
-  options?: { ttl?: number | undefined; tags?: Iterable<string> | null | undefined },
+  options?: { ttl?: number | undefined; tags?: Iterable<string> | null | undefined; keep?: boolean | undefined },
 ): Fetched<T>
 
 /** What became of a write. */
@@ -571,70 +574,3 @@ export type FetchedMany<T> =
   | ReadonlyMap<Key, T | Fetched<T> | undefined>
   | ReadonlyMap<string, T | Fetched<T> | undefined>
   | Readonly<Record<string, T | Fetched<T> | undefined>>
-
-/** How the results of a function are cached. */
-export interface CachedOptions<Args extends unknown[] = never[]> extends Omit<StoreOptions, 'tags'> {
-  /**
-   * The keys: a template, or a function of the arguments.
-   *
-   * In a template `{0}`, `{1}`, … are the arguments and `{name}` is a field of the only argument; `{{` and `}}` are
-   * braces. Strings, numbers, booleans, bigints and null can stand in a key; what is not `A-Z a-z 0-9 _ . -` in them is
-   * escaped, so that no two arguments meet in one key.
-   *
-   * Default: a key of the function's name (of a method: its class and name) and its arguments, which must then be plain
-   * data. Two functions of one name in a cache are refused.
-   */
-  key?: string | ((...args: Args) => Key) | undefined
-  /** The tags of results: templates as those of `key`, or a function of the arguments. */
-  tags?: Iterable<string> | ((...args: Args) => Iterable<string>) | null | undefined
-}
-
-/**
- * A function like `fn` with its results cached, by `getOrFetch`.
- *
- * @example
- * const getUser = cached(cache, { key: 'user:{0}', ttl: 300 }, async (id: number) => db.loadUser(id))
- *
- * @throws {InvalidOption} for a wrong template, and for a function without a name that has no `key`
- */
-export function cached<This, Args extends unknown[], R>(
-  cache: CacheService,
-  options: number | CachedOptions<Args> | null | undefined,
-  fn: (this: This, ...args: Args) => R,
-): (this: This, ...args: Args) => Promise<Value<Awaited<R>>>
-
-/** The value of what a fetch gives. */
-export type Value<R> = R extends Fetched<infer T> ? T : R
-
-/** Decorates async methods: see `Cached`. */
-export interface CachedDecorator {
-  /** A decorator of the standard. */
-  <This, Args extends unknown[], R>(
-    method: (this: This, ...args: Args) => Promise<R>,
-    context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => Promise<R>>,
-  ): (this: This, ...args: Args) => Promise<R>
-  /** A decorator of TypeScript's `experimentalDecorators`. */
-  <Args extends unknown[], R>(
-    target: object,
-    name: string | symbol,
-    descriptor: TypedPropertyDescriptor<(...args: Args) => Promise<R>>,
-  ): TypedPropertyDescriptor<(...args: Args) => Promise<R>>
-}
-
-/**
- * A decorator of async methods whose results are to be cached, by `getOrFetch`. For standard decorators and for
- * TypeScript's `experimentalDecorators`.
- *
- * The key says nothing of the object on which the method is called; where that matters, give a `key` function, which is
- * called on it.
- *
- * @example
- * class Users {
- *   \@Cached(cache, { key: 'user:{0}', ttl: 300 })
- *   async getUser(id: number): Promise<User> { … }
- * }
- */
-export function Cached(
-  cache: CacheService,
-  options?: number | CachedOptions<any[]> | null,
-): CachedDecorator

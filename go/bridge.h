@@ -196,18 +196,21 @@ static int32_t sjgo_begin_many(sj_cache *cache, const void *keys, size_t keys_le
 
 static int32_t sjgo_fulfil(sj_cache *cache, uint64_t lease, const void *value, size_t value_len,
 		uint32_t codec, int64_t ttl_ms, uint32_t store_as,
-		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count, sjgo_reply *reply, uint8_t *room, size_t cap) {
+		const void *tags, size_t tags_len, const uint64_t *tag_ends, size_t tag_count, uint32_t flags,
+		sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_put_opts put = sjgo_put(codec, ttl_ms, store_as, tags, tags_len, tag_ends, tag_count);
+	put.flags = flags;
 	sj_error *error = NULL;
 	int32_t status = sj_fulfil(cache, lease, sjgo_slice(value, value_len), &put, NULL, &error);
 	return status < 0 ? sjgo_error(status, error, reply, room, cap) : status;
 }
 
 static int32_t sjgo_fail(sj_cache *cache, uint64_t lease, int32_t code, const void *message, size_t message_len,
-		uint64_t error_ref, uint64_t *released, size_t released_cap, size_t *released_len,
+		uint64_t error_ref, int remembered, uint64_t *released, size_t released_cap, size_t *released_len,
 		sjgo_reply *reply, uint8_t *room, size_t cap) {
 	sj_completion out = {0};
-	int32_t status = sj_fail(cache, lease, code, sjgo_slice(message, message_len), error_ref, &out);
+	int32_t status = remembered ? sj_fail_remembered(cache, lease, sjgo_slice(message, message_len), error_ref)
+		: sj_fail(cache, lease, code, sjgo_slice(message, message_len), error_ref, &out);
 	*released_len = sj_released_errors(released, released_cap);
 	return sjgo_answer(status, &out, reply, room, cap);
 }

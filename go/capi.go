@@ -198,7 +198,7 @@ func capiFulfil(h *handle, lease uint64, value encoded, put put) error {
 	)
 	tags, tagsLen, tagEnds, tagCount := put.flatTags()
 	status := C.sjgo_fulfil(h.cache, C.uint64_t(lease), bytesPtr(value.bytes), C.size_t(len(value.bytes)),
-		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount, &raw, roomPtr(room[:]), C.size_t(len(room)))
+		C.uint32_t(value.codec), C.int64_t(put.millis()), put.storeAs(), tags, tagsLen, tagEnds, tagCount, put.flags(), &raw, roomPtr(room[:]), C.size_t(len(room)))
 	runtime.KeepAlive(h)
 	switch {
 	case status >= 0 || Kind(-status) == ErrLeaseExpired || Kind(-status) == ErrClosed:
@@ -209,16 +209,21 @@ func capiFulfil(h *handle, lease uint64, value encoded, put put) error {
 	}
 }
 
-// capiFail answers a lease with an error. It returns the stale value to be served instead, if there is one.
-func capiFail(h *handle, lease uint64, kind Kind, failure error) (codec uint32, stale []byte, ok bool) {
+// capiFail answers a lease with an error, which may be remembered. It returns the stale value to be served instead, if there
+// is one.
+func capiFail(h *handle, lease uint64, kind Kind, failure error, remembered bool) (codec uint32, stale []byte, ok bool) {
 	var (
 		raw      rawReply
 		released [64]uint64
 		count    C.size_t
 		message  = failure.Error()
+		remember C.int
 	)
+	if remembered {
+		remember = 1
+	}
 	status := C.sjgo_fail(h.cache, C.uint64_t(lease), C.int32_t(kind), stringPtr(message), C.size_t(len(message)),
-		C.uint64_t(fetchErrors.put(failure)), numbersPtr(released[:]), C.size_t(len(released)), &count, &raw, nil, 0)
+		C.uint64_t(fetchErrors.put(failure)), remember, numbersPtr(released[:]), C.size_t(len(released)), &count, &raw, nil, 0)
 	runtime.KeepAlive(h)
 	fetchErrors.bury(released[:count])
 	if int32(status) != statusStale {
@@ -444,6 +449,14 @@ func (p put) flatTags() (unsafe.Pointer, C.size_t, *C.uint64_t, C.size_t) {
 		return nil, 0, nil, 0
 	}
 	return bytesPtr(p.tags.bytes), C.size_t(len(p.tags.bytes)), numbersPtr(p.tags.ends), C.size_t(len(p.tags.ends))
+}
+
+// flags are those of the value of a fetch.
+func (p put) flags() C.uint32_t {
+	if p.discard {
+		return C.SJ_PUT_DISCARD
+	}
+	return 0
 }
 
 // storeAs is the codec that the library is to store a value in.

@@ -105,13 +105,15 @@ func lead[T any](ctx context.Context, cache *CacheService, lease uint64, put put
 		if err == errAbsent || isEndOf(ctx, err) {
 			return none, err
 		}
+		kind := kindOf(err)
+		remembered := kind == ErrFetchFailed && put.remembers != nil && put.remembers(err)
 		answered = true
-		return failed[T](cache, lease, kindOf(err), err)
+		return failed[T](cache, lease, kind, err, remembered)
 	}
 	bytes, err := encode(opFetch, value)
 	if err != nil {
 		answered = true
-		return failed[T](cache, lease, ErrInvalidValue, err)
+		return failed[T](cache, lease, ErrInvalidValue, err, false)
 	}
 	defer bytes.release()
 	answered = true
@@ -122,8 +124,8 @@ func lead[T any](ctx context.Context, cache *CacheService, lease uint64, put put
 }
 
 // failed ends a lease with the error of its fetch. A value past its ttl is served instead where there is one.
-func failed[T any](cache *CacheService, lease uint64, kind Kind, err error) (T, error) {
-	codec, stale, ok := capiFail(cache.handle, lease, kind, err)
+func failed[T any](cache *CacheService, lease uint64, kind Kind, err error, remembered bool) (T, error) {
+	codec, stale, ok := capiFail(cache.handle, lease, kind, err, remembered)
 	if ok {
 		if value, undecodable := decodeInto[T](codec, stale); undecodable == nil {
 			return value, nil

@@ -204,7 +204,7 @@ func (m *manyLoad[T]) fail(lead led, kind Kind, err error) {
 		m.failed[lead.key] = err
 		return
 	}
-	if value, err := failed[T](m.cache, lead.lease, kind, err); err != nil {
+	if value, err := failed[T](m.cache, lead.lease, kind, err, false); err != nil {
 		m.failed[lead.key] = err
 	} else {
 		m.values[lead.key] = value

@@ -99,3 +99,13 @@ func unique(keys []string) []string {
 	}
 	return once
 }
+
+// list is what the strings were.
+func (f *flat) list() []string {
+	list := make([]string, len(f.ends))
+	start := uint64(0)
+	for i, end := range f.ends {
+		list[i], start = string(f.bytes[start:end]), end
+	}
+	return list
+}

@@ -214,12 +214,22 @@ func WithTTL(ttl time.Duration) SetOption {
 	return func(p *put) { p.ttl = ttl }
 }
 
+// WithKeep says, for [StoreAs], whether the value is stored at all; those who wait for it get it in any case. What is stored
+// already stays.
+func WithKeep(keep bool) SetOption {
+	return func(p *put) { p.discard = !keep }
+}
+
 // put is how a value is to be stored.
 type put struct {
 	ttl   time.Duration
 	codec Codec
 	// tags is nil for none.
 	tags *flat
+	// discard is whether those who wait get the value, and it is stored nowhere.
+	discard bool
+	// remembers is which errors of a fetch are remembered; nil for none.
+	remembers func(error) bool
 }
 
 func newPut(ttl time.Duration, opts []SetOption) put {

@@ -123,6 +123,9 @@
 // For sj_keep_copies: decoded values weigh what they do in Go.
 #define SJ_COPIES_GO 1
 
+// In `flags` of sj_put_opts: those who wait for the value get it, and it is stored nowhere. What is stored already stays.
+#define SJ_PUT_DISCARD 1
+
 // For sj_update_opts: do not write where the shared tier cannot be told of it.
 #define SJ_UPDATE_STRICT 1
 
@@ -185,8 +188,8 @@ typedef struct sj_put_opts {
   int64_t ttl_ms;
   // What JSON is stored as: SJ_JSON, SJ_MSGPACK, or SJ_STORE_DEFAULT.
   uint32_t store_as;
-  // Zero.
-  uint32_t reserved;
+  // 0, or with sj_fulfil SJ_PUT_DISCARD.
+  uint32_t flags;
   // The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
   // sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
   // default.
@@ -856,6 +859,15 @@ int32_t sj_fail(const struct sj_cache *cache,
                 struct sj_slice message,
                 uint64_t error_ref,
                 struct sj_completion *out);
+
+// As sj_fail with SJ_ERR_FETCH_FAILED, and the failure is remembered for `negative_ttl`: later callers get
+// SJ_ERR_FETCH_FAILED with this message, as they would get SJ_ERR_NOT_FOUND. Nothing stale is served instead.
+//
+// Returns SJ_OK or SJ_ERR_LEASE_EXPIRED.
+int32_t sj_fail_remembered(const struct sj_cache *cache,
+                           uint64_t lease,
+                           struct sj_slice message,
+                           uint64_t error_ref);
 
 // The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
 int32_t sj_abandon(const struct sj_cache *cache,

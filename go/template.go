@@ -1,7 +1,7 @@
 package scrubjay
 
 import (
-	"encoding/json"
+	"encoding"
 	"math"
 	"reflect"
 	"strconv"
@@ -20,10 +20,8 @@ type template struct {
 // part is a literal, and after it a placeholder unless the template ends there.
 type part struct {
 	literal string
-	name    string
-	// field is the index of the struct field that is put in, -1 for the argument itself.
-	field int
-	last  bool
+	path    path
+	last    bool
 }
 
 func parseTemplate(what, text string, argument reflect.Type) (*template, error) {
@@ -41,15 +39,17 @@ func parseTemplate(what, text string, argument reflect.Type) (*template, error) 
 			if end < 0 || text[i+1+end] != '}' {
 				return nil, newError(ErrInvalidOption, "cached", "%s has a { without a }; write {{ for a brace", what)
 			}
-			name := text[i+1 : i+1+end]
-			field, err := findField(what, argument, name)
-			if err != nil {
-				return nil, err
+			path, wrong := parsePath(text[i+1 : i+1+end])
+			if wrong != "" {
+				return nil, newError(ErrInvalidOption, "cached", "%s %s: {%s}", what, wrong, path.text)
+			}
+			if !path.isIn(argument) {
+				return nil, newError(ErrInvalidOption, "cached", "%s has a placeholder {%s} that names no argument", what, path.text)
 			}
 			if len(t.parts) > 0 && !separates(literal.String()) {
-				return nil, newError(ErrInvalidOption, "cached", "%s must have a separator like : between {%s} and {%s}", what, t.parts[len(t.parts)-1].name, name)
+				return nil, newError(ErrInvalidOption, "cached", "%s must have a separator like : between {%s} and {%s}", what, t.parts[len(t.parts)-1].path.text, path.text)
 			}
-			t.parts = append(t.parts, part{literal: literal.String(), name: name, field: field})
+			t.parts = append(t.parts, part{literal: literal.String(), path: path})
 			literal.Reset()
 			i += 1 + end
 		default:
@@ -60,30 +60,6 @@ func parseTemplate(what, text string, argument reflect.Type) (*template, error) 
 	return t, nil
 }
 
-// findField is the index of the field that a placeholder names, or -1 for the argument itself.
-func findField(what string, argument reflect.Type, name string) (int, error) {
-	wrong := newError(ErrInvalidOption, "cached", "%s has a placeholder {%s} that names no argument", what, name)
-	if argument.Kind() != reflect.Struct {
-		if name != "0" {
-			return 0, wrong
-		}
-		return -1, nil
-	}
-	position := 0
-	for i := range argument.NumField() {
-		field := argument.Field(i)
-		if !field.IsExported() {
-			continue
-		}
-		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == field.Name || name != "" && name == tag || name == strconv.Itoa(position) {
-			return i, nil
-		}
-		position++
-	}
-	return 0, wrong
-}
-
 func (t *template) render(argument reflect.Value) (string, error) {
 	var key strings.Builder
 	for _, part := range t.parts {
@@ -91,11 +67,11 @@ func (t *template) render(argument reflect.Value) (string, error) {
 		if part.last {
 			break
 		}
-		value := argument
-		if part.field >= 0 {
-			value = argument.Field(part.field)
+		value, ok := part.path.find(argument)
+		if !ok {
+			return "", newError(ErrInvalidOption, "cached", "%s has a placeholder {%s} without a usable argument", t.what, part.path.text)
 		}
-		if err := renderValue(&key, t.what, part.name, value); err != nil {
+		if err := renderValue(&key, t.what, part.path.text, value); err != nil {
 			return "", err
 		}
 	}
@@ -103,12 +79,27 @@ func (t *template) render(argument reflect.Value) (string, error) {
 }
 
 func renderValue(key *strings.Builder, what string, name string, v reflect.Value) error {
-	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+	for v.IsValid() && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface) {
 		if v.IsNil() {
 			key.WriteString("null")
 			return nil
 		}
+		if v.Kind() == reflect.Pointer && v.Type().Implements(typeText) {
+			break
+		}
 		v = v.Elem()
+	}
+	if !v.IsValid() {
+		key.WriteString("null")
+		return nil
+	}
+	if v.Type().Implements(typeText) {
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+		if err != nil {
+			return newError(ErrInvalidOption, "cached", "%s cannot have a %s without text for {%s}: %v", what, v.Type(), name, err)
+		}
+		escapeInto(key, string(text))
+		return nil
 	}
 	switch {
 	case v.Kind() == reflect.String:
@@ -123,10 +114,11 @@ func renderValue(key *strings.Builder, what string, name string, v reflect.Value
 	case v.CanUint():
 		key.WriteString(strconv.FormatUint(v.Uint(), 10))
 	case v.CanFloat() && !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0):
-		number, _ := json.Marshal(v.Float()) // cannot fail: it is finite
-		escapeInto(key, string(number))
+		escapeInto(key, shortest(v.Float()))
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		escapeInto(key, string(v.Bytes()))
 	default:
-		return newError(ErrInvalidOption, "cached", "%s cannot have a %s for {%s}: only strings, numbers, booleans and nil", what, v.Type(), name)
+		return newError(ErrInvalidOption, "cached", "%s cannot have a %s for {%s}: only strings, numbers, booleans, bytes, what has a text, and nil", what, v.Type(), name)
 	}
 	return nil
 }

@@ -5,7 +5,8 @@ use scrubjay_core::{Codec, Error, ErrorKind};
 
 use crate::error::invalid;
 use crate::types::{
-    SJ_JSON, SJ_MSGPACK, SJ_RAW, SJ_STORE_DEFAULT, SJ_TTL_DEFAULT, sj_fetch_opts, sj_put_opts, sj_slice,
+    SJ_JSON, SJ_MSGPACK, SJ_PUT_DISCARD, SJ_RAW, SJ_STORE_DEFAULT, SJ_TTL_DEFAULT, sj_fetch_opts, sj_put_opts,
+    sj_slice,
 };
 
 /// More keys than this in one call are refused.
@@ -103,7 +104,11 @@ pub(crate) unsafe fn put(operation: &'static str, opts: *const sj_put_opts) -> R
     // SAFETY: the caller's promise.
     let tags = unsafe { tags(operation, opts.tags, opts.tag_ends, opts.tags_len)? };
     let (ttl, codec) = (ttl(operation, opts.ttl_ms)?, stored_as(operation, opts.store_as)?);
-    Ok((opts.codec, PutOptions { ttl, codec, tags }))
+    if opts.flags & !SJ_PUT_DISCARD != 0 {
+        return Err(invalid(operation, &format!("opts.flags must be 0 or SJ_PUT_DISCARD, is {}", opts.flags)));
+    }
+    let discard = opts.flags & SJ_PUT_DISCARD != 0;
+    Ok((opts.codec, PutOptions { ttl, codec, tags, discard }))
 }
 
 /// What a fetch is answered with.
@@ -134,7 +139,12 @@ pub(crate) unsafe fn fetch<'a>(operation: &'static str, opts: *const sj_fetch_op
     let held = unsafe { numbers(operation, "opts.held", opts.held, opts.held_len)? };
     // SAFETY: the caller's promise.
     let tags = unsafe { tags(operation, opts.tags, opts.tag_ends, opts.tags_len)? };
-    let put = PutOptions { ttl: ttl(operation, opts.ttl_ms)?, codec: stored_as(operation, opts.store_as)?, tags };
+    let put = PutOptions {
+        ttl: ttl(operation, opts.ttl_ms)?,
+        codec: stored_as(operation, opts.store_as)?,
+        tags,
+        discard: false,
+    };
     Ok(Fetch { put, held, owner: opts.owner, flags: opts.flags })
 }
 

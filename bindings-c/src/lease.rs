@@ -186,6 +186,30 @@ pub unsafe extern "C" fn sj_fail(
     status
 }
 
+/// As sj_fail with SJ_ERR_FETCH_FAILED, and the failure is remembered for `negative_ttl`: later callers get
+/// SJ_ERR_FETCH_FAILED with this message, as they would get SJ_ERR_NOT_FOUND. Nothing stale is served instead.
+///
+/// Returns SJ_OK or SJ_ERR_LEASE_EXPIRED.
+///
+/// # Safety
+/// `cache` is live, `message` is readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_fail_remembered(
+    cache: *const sj_cache,
+    lease: u64,
+    message: sj_slice,
+    error_ref: u64,
+) -> i32 {
+    const OPERATION: &str = "fail";
+    let failed = attempt(OPERATION, || {
+        // SAFETY: NULL or live, and readable, says the caller.
+        let (cache, message) =
+            unsafe { (args::object(OPERATION, "cache", cache)?, args::bytes(OPERATION, "message", message)?) };
+        cache.0.fail_remembered(lease, String::from_utf8_lossy(message).into_owned(), error_ref)
+    });
+    failed.map_or_else(|error| status(error.kind()), |()| SJ_OK)
+}
+
 /// The holder of `lease` gives up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.
 ///
 /// # Safety

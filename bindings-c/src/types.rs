@@ -104,6 +104,9 @@ pub const SJ_UNBOUNDED: u64 = u64::MAX;
 /// For sj_keep_copies: decoded values weigh what they do in Go.
 pub const SJ_COPIES_GO: u32 = 1;
 
+/// In `flags` of sj_put_opts: those who wait for the value get it, and it is stored nowhere. What is stored already stays.
+pub const SJ_PUT_DISCARD: u32 = 1;
+
 /// How a value is stored. Start from `SJ_PUT_OPTS_INIT`; NULL is the same.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -116,8 +119,8 @@ pub struct sj_put_opts {
     pub ttl_ms: i64,
     /// What JSON is stored as: SJ_JSON, SJ_MSGPACK, or SJ_STORE_DEFAULT.
     pub store_as: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 0, or with sj_fulfil SJ_PUT_DISCARD.
+    pub flags: u32,
     /// The tags of the entry, one behind the other without anything between, each 1 to 128 bytes of UTF-8: see
     /// sj_invalidate_tags. With sj_fulfil: more tags than its sj_begin said. The option `max_tags` says how many, 16 by
     /// default.

@@ -2,67 +2,132 @@
 
 // Functions and methods whose results are cached.
 
-const native = require('./native.js')
+const { types } = require('node:util')
+
 const { CacheService } = require('./cache.js')
-const { errorOf, InvalidOption } = require('./errors.js')
-const { canonical } = require('./canonical.js')
+const { callKey, escapedName, wrong } = require('./arguments.js')
+const { template } = require('./template.js')
 const { caching, listedTags } = require('./options.js')
+const { Fetched, valueOf } = require('./fetched.js')
+const { REMEMBERS } = require('./load.js')
+const { Owner } = require('./owner.js')
 
 function cached(cache, options, fn) {
   if (typeof fn !== 'function') throw wrong(`fn must be a function, is ${fn === null ? 'null' : typeof fn}`)
-  return remember(cache, options, fn, () => fn.name)
+  return remember(cache, options, fn, undefined)
 }
 
 function Cached(cache, options) {
-  const method = (fn, name) => remember(cache, options, fn, (self) => `${classOf(self)}.${String(name)}`)
   checkCache(cache)
   return function decorate(target, context, descriptor) {
     // TypeScript's experimentalDecorators: (prototype, name, descriptor).
     if (typeof context === 'string' || typeof context === 'symbol') {
       if (typeof descriptor?.value !== 'function') throw wrong('Cached decorates methods')
-      descriptor.value = method(descriptor.value, context)
+      descriptor.value = remember(cache, options, descriptor.value, Owner.known(target, context))
       return descriptor
     }
     // The standard: (method, context).
     if (context?.kind !== 'method') throw wrong('Cached decorates methods')
-    return method(target, context.name)
+    const owner = new Owner(context.name)
+    const method = remember(cache, options, target, owner)
+    context.addInitializer?.(function () { owner.seen(this, method, context.static) })
+    return method
   }
 }
 
-/** The class of what a method is called on. */
-function classOf(self) {
-  if (typeof self === 'function') return self.name
-  return self?.constructor?.name ?? ''
+/** What a cached method of an object, or a static one of a class, has beside being called. */
+Cached.of = function of(object, name) {
+  const method = object?.[name]
+  if (typeof method?.getKey !== 'function') throw wrong(`${String(name)} is no method that Cached decorates`)
+  const on = (called) => (...args) => Reflect.apply(method[called], object, args)
+  return { getKey: on('getKey'), getTags: on('getTags'), invalidate: on('invalidate'), refresh: on('refresh') }
 }
 
-function remember(cache, options, fn, nameOf) {
+/**
+ * @param {CacheService} cache
+ * @param {unknown} options
+ * @param {Function} fn
+ * @param {Owner | undefined} owner whose method it is
+ */
+function remember(cache, options, fn, owner) {
   checkCache(cache)
-  const { key, ttl, codec, tags } = caching(options)
-  const tagsOf = tagMaker(tags)
-  const keyOf = keyMaker(cache, key, fn, nameOf)
-  // A ttl alone has the shorter way.
-  const storing = codec === undefined && typeof ttl !== 'object' ? ttl : { ttl, codec }
-  const wrapper = function (...args) {
-    let made
-    let how = storing
-    try {
-      made = keyOf(this, args)
-      if (tagsOf !== undefined) how = { ttl, codec, tags: tagsOf(this, args) }
-    } catch (error) {
-      return Promise.reject(error)
-    }
-    return cache.getOrFetch(made, how, () => Reflect.apply(fn, this, args))
+  if (types.isGeneratorFunction(fn)) {
+    throw wrong('a generator function cannot be cached: what it gives can be taken once only; return an array instead')
   }
+  const { key, name, ttl, codec, tags, unless, cacheErrors } = caching(options)
+  if (unless !== undefined && typeof unless !== 'function') throw wrong(`unless must be a function of the result, is ${typeof unless}`)
+  const tagsOf = tagMaker(tags)
+  const remembers = errorMatcher(cacheErrors)
+  // A ttl alone has the shorter way.
+  const fixed = typeof ttl !== 'function' && tagsOf === undefined
+  const storing = codec === undefined && typeof ttl !== 'object' ? ttl : { ttl, codec }
+
+  const wrapper = function (...args) {
+    return attempt(() => load(this, args))
+  }
+  const keyOf = keyMaker(cache, { key, name }, fn, (self) => (owner === undefined ? fn.name : owner.nameOf(self, wrapper)))
+
+  function load(self, args, before) {
+    const made = keyOf(self, args)
+    const how = fixed ? storing : { ttl: typeof ttl === 'function' ? Reflect.apply(ttl, self, args) : ttl, codec, tags: tagsOf?.(self, args) }
+    const fetch = () => {
+      const result = Reflect.apply(fn, self, args)
+      if (unless === undefined) return result
+      return typeof result?.then === 'function' ? result.then(sift) : sift(result)
+    }
+    if (remembers !== undefined) fetch[REMEMBERS] = remembers
+    return before === undefined ? cache.getOrFetch(made, how, fetch) : before(made).then(() => cache.getOrFetch(made, how, fetch))
+  }
+
+  /** What is not kept is given to those who wait all the same. */
+  function sift(result) {
+    const value = valueOf(result)
+    return unless(value) ? new Fetched(value, undefined, undefined, false) : result
+  }
+
+  /** What a function of the wrapper is asked about: the wrapper itself says nothing of whose method it is. */
+  const subject = (self) => (self === wrapper || self === undefined ? owner?.itself : self)
+  const own = {
+    getKey(...args) { return keyOf(subject(this), args) },
+    getTags(...args) { return tagsOf === undefined ? [] : [...tagsOf(subject(this), args)] },
+    invalidate(...args) { return attempt(() => cache.delete(keyOf(subject(this), args))) },
+    refresh(...args) {
+      return attempt(() => {
+        const self = subject(this)
+        if (owner !== undefined && self === undefined) throw wrong('refresh needs what the method is called on: Cached.of(object, name).refresh(…)')
+        return load(self, args, (made) => cache.delete(made))
+      })
+    },
+  }
+  for (const [called, value] of Object.entries(own)) Object.defineProperty(wrapper, called, { value, configurable: true, writable: true })
   Object.defineProperty(wrapper, 'name', { value: fn.name, configurable: true })
   Object.defineProperty(wrapper, 'length', { value: fn.length, configurable: true })
   return wrapper
 }
 
+/** What is wrong with a call is told by its promise. */
+function attempt(call) {
+  try {
+    return call()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
 /** Makes the key of a call of its `this` and arguments. */
-function keyMaker(cache, key, fn, nameOf) {
+function keyMaker(cache, { key, name }, fn, nameOf) {
+  if (name !== undefined) {
+    if (key !== undefined) throw wrong('name is for default keys: give either name or key')
+    if (typeof name !== 'string') throw wrong(`name must be text, is ${name === null ? 'null' : typeof name}`)
+    const escaped = escapedName(name)
+    return (_, args) => callKey(escaped, args)
+  }
   switch (typeof key) {
     case 'function': return (self, args) => Reflect.apply(key, self, args)
-    case 'string': return templateText(key, 'key')
+    case 'string': {
+      const make = template(key, 'key')
+      return (_, args) => make(args)
+    }
     case 'undefined': return defaultKey(cache, fn, nameOf)
     default: throw wrong(`key must be a template or a function, is ${key === null ? 'null' : typeof key}`)
   }
@@ -74,32 +139,35 @@ function tagMaker(tags) {
   if (typeof tags === 'function') return (self, args) => Reflect.apply(tags, self, args)
   const makers = listedTags(tags, 'cached').map((text) => {
     if (typeof text !== 'string') throw wrong(`tags must be templates or a function, one is a ${typeof text}`)
-    return templateText(text, 'tags')
+    return template(text, 'tags')
   })
-  return (self, args) => makers.map((make) => make(self, args))
+  return (_, args) => makers.map((make) => make(args))
 }
 
-/** Keys and tags like "user:{0}" or "page:{lang}:{path}". */
-function templateText(text, what) {
-  if (!text.isWellFormed()) throw wrong(`${what} has a surrogate that is not one of a pair`)
-  const template = checked(native.parse_template(text, what === 'tags'))
-  const names = native.template_names(template)
-  return (_, args) => checked(native.render_template(template, names.map((name) => argument(args, name))))
-}
+const isErrorClass = (value) => typeof value === 'function' && (value === Error || value.prototype instanceof Error)
 
-/** The argument that a placeholder names: by its position, or as a field of the only one. */
-function argument(args, name) {
-  const value = /^\d+$/.test(name) ? args[Number(name)] : args.length === 1 ? args[0]?.[name] : undefined
-  return typeof value === 'bigint' ? `${value}` : value
+/** Says which errors are remembered; undefined where none are. */
+function errorMatcher(errors) {
+  if (errors === undefined || errors === null) return undefined
+  const classes = Array.isArray(errors) ? errors : [errors]
+  if (classes.every(isErrorClass)) return (error) => classes.some((each) => error instanceof each)
+  if (typeof errors !== 'function') throw wrong('cacheErrors must be classes of errors, or a function of an error')
+  return errors
 }
 
 /** Keys of the function's name and its arguments. */
 function defaultKey(cache, fn, nameOf) {
-  if (fn.name === '') throw wrong('key must be given for a function without a name')
+  if (fn.name === '') throw wrong('key must be given, or name, for a function without a name')
+  let known
+  let escaped
   return (self, args) => {
     const name = nameOf(self)
-    claim(cache, name, fn)
-    return native.default_key(name, canonical(args))
+    if (name !== known) {
+      claim(cache, name, fn)
+      escaped = escapedName(name)
+      known = name
+    }
+    return callKey(escaped, args)
   }
 }
 
@@ -112,20 +180,11 @@ function claim(cache, name, fn) {
   if (functions === undefined) named.set(cache, functions = new Map())
   const first = functions.get(name)
   if (first === undefined) functions.set(name, fn)
-  else if (first !== fn) throw wrong(`key must be given: this cache has another function with the name ${JSON.stringify(name)}`)
+  else if (first !== fn) throw wrong(`key must be given, or name: this cache has another function with the name ${JSON.stringify(name)}`)
 }
 
 function checkCache(cache) {
   if (!(cache instanceof CacheService)) throw wrong('cache must be a CacheService')
-}
-
-function checked(answer) {
-  if (Array.isArray(answer)) throw errorOf(answer)
-  return answer
-}
-
-function wrong(message) {
-  return new InvalidOption(message, { operation: 'cached' })
 }
 
 module.exports = { cached, Cached }

@@ -17,7 +17,10 @@ const { Fetched, valueOf } = require('./fetched.js')
 const { LEAD, REFRESH, BYPASS, FAILED } = native
 
 /** What a value says that says nothing of its storing. */
-const PLAIN = { ttl: undefined, tags: undefined }
+const PLAIN = { ttl: undefined, tags: undefined, keep: true }
+
+/** The property of a fetch that says which of its errors are remembered. */
+const REMEMBERS = Symbol('which errors are remembered')
 
 /** What a fetch of one key throws to say that its lease goes back: that is no failure. */
 const ABSENT = Symbol('the fetch left the key out')
@@ -134,14 +137,14 @@ async function runFetch(call, fetching) {
 /** Ends a lease with what its fetch brought, and gives the value. */
 function fulfil(call, lease, brought, operation) {
   const value = valueOf(brought)
-  const { ttl, tags } = brought instanceof Fetched ? brought : PLAIN
+  const { ttl, tags, keep } = brought instanceof Fetched ? brought : PLAIN
   let encoded
   try {
     encoded = encode(operation, value)
   } catch (error) {
     return failed(call, lease, error, error instanceof InvalidValue ? 'InvalidValue' : 'FetchFailed')
   }
-  const failure = native.fulfil(call.cache, lease, encoded, ttl, tags)
+  const failure = native.fulfil(call.cache, lease, encoded, ttl, tags, !keep)
   if (failure !== undefined) throw fetchErrors.thrownBy(failure)
   return value
 }
@@ -149,8 +152,16 @@ function fulfil(call, lease, brought, operation) {
 /** Ends a lease with the error of its fetch. A value past its ttl is given instead where there is one. */
 function failed(call, lease, error, kind = error instanceof NotFound ? 'NotFound' : 'FetchFailed') {
   const number = kind === 'FetchFailed' ? fetchErrors.put(error) : 0
-  const stale = native.fail(call.cache, lease, kind, messageOf(error), number)
-  fetchErrors.sweep()
+  let remembered = false
+  let stale
+  try {
+    remembered = kind === 'FetchFailed' && Boolean(call.fetch[REMEMBERS]?.(error))
+  } finally {
+    // Whatever the predicate does, those that wait are told.
+    if (remembered) native.fail_remembered(call.cache, lease, messageOf(error), number)
+    else stale = native.fail(call.cache, lease, kind, messageOf(error), number)
+    fetchErrors.sweep()
+  }
   const value = stale === undefined ? NONE : decode(stale)
   if (value === NONE) throw error
   return value
@@ -173,4 +184,4 @@ function refreshBehind(call, drawn, work) {
   })
 }
 
-module.exports = { load, loadAgain, FetchContext, fulfil, failed, refreshBehind, ABSENT }
+module.exports = { load, loadAgain, FetchContext, fulfil, failed, refreshBehind, ABSENT, REMEMBERS }

@@ -77,14 +77,16 @@ function fetchedOptions(options) {
   const operation = 'fetched'
   if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation })
   check(options, FETCHED, operation)
-  const { ttl, tags } = storing(options, operation)
-  return { ttl, tags }
+  const { keep = true, ...rest } = options
+  if (typeof keep !== 'boolean') throw new InvalidOption(`keep must be true or false, is ${typeName(keep)}`, { operation })
+  const { ttl, tags } = storing(rest, operation)
+  return { ttl, tags, keep }
 }
 
 const STORING = new Set(['ttl', 'codec', 'tags'])
-const FETCHED = new Set(['ttl', 'tags'])
+const FETCHED = new Set(['ttl', 'tags', 'keep'])
 const FETCHING = new Set(['signal', 'codec', 'tags'])
-const CACHED = new Set(['key', 'ttl', 'codec', 'tags'])
+const CACHED = new Set(['key', 'name', 'ttl', 'codec', 'tags', 'unless', 'cacheErrors'])
 
 /** Whether an object says what it says by its properties: not a Date, a Map or a boxed number. */
 function isRecord(value) {
@@ -114,7 +116,7 @@ function fetching(options, operation) {
 
 /** The options of cached: a ttl in seconds, or an object. */
 function caching(options) {
-  if (typeof options !== 'object' || options === null) return { ttl: options, codec: undefined, key: undefined, tags: undefined }
+  if (typeof options !== 'object' || options === null) return { ttl: options }
   if (!isRecord(options)) throw new InvalidOption(`ttl must be a number of seconds, is ${typeName(options)}`, { operation: 'cached' })
   check(options, CACHED, 'cached')
   return options

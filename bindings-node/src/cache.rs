@@ -2,7 +2,7 @@
 //! be pending; `ttl` is in seconds or undefined, `codec` a name or undefined; values are JSON text or bytes.
 
 use scrubjay_core::ErrorKind;
-use scrubjay_core::host::{self as seam, FetchFailure, FetchOptions, Language};
+use scrubjay_core::host::{self as seam, FetchFailure, FetchOptions, Language, PutOptions};
 
 use crate::answer::{payload, read, step};
 use crate::exchange::BATCH;
@@ -217,11 +217,11 @@ pub fn begin_many(js: Js, [this, many, token, ttl, codec, held, tags, ..]: Argum
     )
 }
 
-/// `fulfil(cache, lease, value, ttl, tags)` → undefined, or a failure.
-pub fn fulfil(js: Js, [this, lease, fetched, ttl, tags, ..]: Arguments) -> Value {
+/// `fulfil(cache, lease, value, ttl, tags, discard)` → undefined, or a failure.
+pub fn fulfil(js: Js, [this, lease, fetched, ttl, tags, discard, ..]: Arguments) -> Value {
     let this = cache(js, this);
     let put = match put(js, ttl, UNDEFINED, tags, "get_or_fetch") {
-        Ok(put) => put,
+        Ok(put) => PutOptions { discard: js.is_true(discard), ..put },
         Err(refused) => {
             let message = "what the fetch says of the ttl or the tags of its value is wrong".to_owned();
             let failure = FetchFailure { kind: ErrorKind::InvalidOption, message, error_ref: 0 };
@@ -255,6 +255,14 @@ pub fn fail(js: Js, [this, lease, kind, message, error_ref, ..]: Arguments) -> V
         // A lease that has ended has told its waiters already.
         Ok(None) | Err(_) => UNDEFINED,
     }
+}
+
+/// `fail_remembered(cache, lease, message, error_ref)`
+pub fn fail_remembered(js: Js, [this, lease, message, error_ref, ..]: Arguments) -> Value {
+    let message = String::from_utf8(js.as_text(message).unwrap_or_default()).unwrap_or_default();
+    // A lease that has ended has told its waiters already.
+    drop(cache(js, this).core.fail_remembered(js.as_id(lease), message, js.as_id(error_ref)));
+    UNDEFINED
 }
 
 /// `abandon(cache, lease)`

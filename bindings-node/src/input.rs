@@ -117,7 +117,7 @@ pub fn put(js: Js, ttl: Value, codec: Value, tags: Value, operation: &str) -> Re
         },
     };
     let tags = self::tags(js, tags, operation)?;
-    Ok(PutOptions { ttl, codec, tags })
+    Ok(PutOptions { ttl, codec, tags, discard: false })
 }
 
 /// The tags of an array, none of undefined. Their length and number are the core's to check.

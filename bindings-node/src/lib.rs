@@ -45,7 +45,7 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
     });
     export!(js, exports, cache::{copies_open, copies_wake, copies_drain, note_hits});
     export!(js, exports, cache::{get_many, set_many, remove_many, invalidate_tags});
-    export!(js, exports, cache::{begin, begin_many, fulfil, fail, abandon});
+    export!(js, exports, cache::{begin, begin_many, fulfil, fail, fail_remembered, abandon});
     export!(js, exports, through::{begin_store, end_store});
     export!(js, exports, update::{begin_update, end_update, explain});
     export!(js, exports, behind::{
@@ -54,6 +54,6 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
     });
     export!(js, exports, slots::{slots_open, slots_wake, slots_insert, slots_remove, slots_clear, slots_drain});
     export!(js, exports, slots::{slots_stats, ttl_millis});
-    export!(js, exports, template::{parse_template, template_names, render_template, default_key});
+    export!(js, exports, template::{parse_template, template_paths, render_template});
     Ok(())
 }

@@ -1,21 +1,12 @@
 //! Templates of keys and tags.
 
-use scrubjay_core::template::{self, Arg, Template};
+use scrubjay_core::template::{Arg, First, Part, Template};
 
 use crate::failure::failure;
 use crate::js::{Arguments, Handle, Js, Value};
 
 /// A template that was parsed.
 pub struct ParsedTemplate(Template);
-
-/// One argument, read.
-enum Given {
-    Text(String),
-    Number(f64),
-    Bool(bool),
-    Null,
-    Unusable,
-}
 
 fn parsed<'call>(js: Js, value: Value) -> &'call Template {
     match js.handle(value) {
@@ -34,45 +25,51 @@ pub fn parse_template(js: Js, [text, is_tag, ..]: Arguments) -> Value {
     }
 }
 
-/// `template_names(template)` → the names of its placeholders, in order.
-pub fn template_names(js: Js, [template, ..]: Arguments) -> Value {
-    let names: Vec<Value> = parsed(js, template).names().map(|name| js.string(name)).collect();
-    js.array(&names)
+/// `template_paths(template)` → for each placeholder, in order, the way to its value: an argument by its position or by its
+/// name, then fields by their names and elements by their positions.
+pub fn template_paths(js: Js, [template, ..]: Arguments) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "an index has nine digits at most")]
+    let index = |index: usize| js.number(index as f64);
+    let paths: Vec<Value> = parsed(js, template)
+        .paths()
+        .map(|path| {
+            let first = match &path.first {
+                First::Position(position) => index(*position),
+                First::Name(name) => js.string(name),
+            };
+            let rest = path.rest.iter().map(|part| match part {
+                Part::Index(at) => index(*at),
+                Part::Field(name) => js.string(name),
+            });
+            js.array(&std::iter::once(first).chain(rest).collect::<Vec<Value>>())
+        })
+        .collect();
+    js.array(&paths)
 }
 
 /// `render_template(template, arguments)` → the key, or a failure. One argument for each placeholder, in order; a big
 /// integer comes as the string of its digits.
 pub fn render_template(js: Js, [template, arguments, ..]: Arguments) -> Value {
-    let given: Vec<Given> = js.as_array(arguments).into_iter().map(|argument| read(js, argument)).collect();
-    let mut next = given.iter();
+    let mut given = js.as_array(arguments).into_iter();
     // Placeholders are asked for in their order, each time they stand there.
-    let rendered = parsed(js, template).render(|_| match next.next()? {
-        Given::Text(text) => Some(Arg::Str(text)),
-        Given::Number(number) => Some(Arg::Float(*number)),
-        Given::Bool(boolean) => Some(Arg::Bool(*boolean)),
-        Given::Null => Some(Arg::Null),
-        Given::Unusable => None,
-    });
+    let rendered = parsed(js, template).render(|_| given.next().and_then(|argument| read(js, argument)));
     match rendered {
         Ok(key) => js.string(&key),
         Err(error) => failure(js, &error),
     }
 }
 
-fn read(js: Js, argument: Value) -> Given {
+fn read(js: Js, argument: Value) -> Option<Arg> {
+    if let Some(bytes) = js.as_bytes(argument) {
+        return Some(Arg::Bytes(bytes.to_vec()));
+    }
     match js.type_name(argument) {
         "a string" if !js.has_lone_surrogate(argument) => {
-            Given::Text(String::from_utf8(js.as_text(argument).unwrap_or_default()).unwrap_or_default())
+            Some(Arg::Str(String::from_utf8(js.as_text(argument).unwrap_or_default()).unwrap_or_default()))
         }
-        "a number" => js.as_number(argument).map_or(Given::Unusable, Given::Number),
-        "a boolean" => Given::Bool(js.is_true(argument)),
-        "null" => Given::Null,
-        _ => Given::Unusable,
+        "a number" => js.as_number(argument).map(Arg::Float),
+        "a boolean" => Some(Arg::Bool(js.is_true(argument))),
+        "null" => Some(Arg::Null),
+        _ => None,
     }
-}
-
-/// `default_key(name, arguments)` → a key that no other name and arguments have. `arguments` are JSON text.
-pub fn default_key(js: Js, [name, arguments, ..]: Arguments) -> Value {
-    let text = |value| String::from_utf8(js.as_text(value).unwrap_or_default()).unwrap_or_default();
-    js.string(&template::default_key(&text(name), &text(arguments)))
 }

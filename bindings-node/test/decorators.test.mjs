@@ -6,7 +6,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, test } from 'node:test'
 
-import { CacheService, Cached, InvalidOption } from 'scrubjay'
+import { CacheService, Cached, FetchFailed, InvalidOption } from 'scrubjay'
 
 import { PACKAGE, memory, run, scratch } from './support.mjs'
 
@@ -36,15 +36,39 @@ for (const [name, flags] of [['decorators', []], ['legacy', ['--experimentalDeco
     // The key of a default or a template says nothing of the object; a function may.
     assert.deepStrictEqual(await there.byName('ada'), ['ada', '0'])
     assert.deepStrictEqual(await here.byName('ada', undefined), ['ada', '0'])
-    assert.equal(await cache.get('12:Users.byName:7:["ada"]').then(String), 'ada,0')
+    assert.equal(await cache.get('Users.byName("ada")').then(String), 'ada,0')
     assert.deepStrictEqual(await here.byName('ada', 2), ['ada', '2'])
     assert.equal(await here.local(1), 'se 1')
     assert.equal(await there.local(1), 'no 1')
     assert.equal(await Users.count(), 3)
     assert.equal(await Users.count(), 3)
-    assert.equal(await cache.get('11:Users.count:2:[]'), 3)
+    assert.equal(await cache.get('Users.count()'), 3)
     assert.equal(compiled.loads, 6)
     assert.equal(here.getUser.name, 'getUser')
+    const { Admins, typed } = compiled
+    const members = Cached.of(here, 'members')
+    // The class that defines a method, not the one that inherits it.
+    assert.equal(Cached.of(new Admins(), 'members').getKey('se'), 'Users.members("se")')
+    assert.equal(Users.count.getKey(), 'Users.count()')
+    assert.equal(Cached.of(Users, 'count').getKey(), 'Users.count()')
+    assert.equal(Users.prototype.getUser.getKey(7), 'user:7')
+    assert.deepStrictEqual(members.getTags('se'), ['country:se'])
+    assert.equal(await here.members('se'), 2)
+    assert.equal(await new Admins().members('se'), 2)
+    assert.equal(compiled.loads, 7)
+    await cache.invalidateTags(['country:se'])
+    assert.equal(await here.members('se'), 2)
+    assert.equal(await members.refresh('se'), 2)
+    assert.equal(await typed(here), 2)
+    assert.equal(compiled.loads, 10)
+    for (let i = 0; i < 2; i += 1) assert.equal(await here.members('none'), -1)
+    assert.equal(compiled.loads, 12)
+    await assert.rejects(here.members(''), RangeError)
+    await assert.rejects(here.members(''), (error) => error instanceof FetchFailed && error.message.includes('no country'))
+    assert.equal(compiled.loads, 13)
+    assert.equal(await Users.count.refresh(), 3)
+    await assert.rejects(here.members.refresh('se'), /refresh needs what the method is called on/)
+    assert.throws(() => Cached.of(here, 'nothing'), InvalidOption)
   })
 }
 
@@ -71,6 +95,6 @@ test('two classes of one name in a cache are refused', async (t) => {
   }
   const [first, second] = [make(1), make(2)]
   assert.equal(await first.load(), 1)
-  await assert.rejects(second.load(), /key must be given: this cache has another function with the name "Users.load"/)
+  await assert.rejects(second.load(), /key must be given, or name: this cache has another function with the name "Users.load"/)
   assert.ok(cache instanceof CacheService)
 })

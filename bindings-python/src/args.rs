@@ -109,7 +109,7 @@ pub(crate) fn put(
     let ttl = ttl.map_or(Ok(Ttl::Default), |ttl| self::ttl(operation, ttl))?;
     let codec = codec.map(|codec| self::codec(operation, codec)).transpose()?;
     let tags = tags.map(|tags| self::tags(operation, tags)).transpose()?.unwrap_or_default();
-    Ok(PutOptions { ttl, codec, tags })
+    Ok(PutOptions { ttl, codec, tags, discard: false })
 }
 
 /// How a fetched value is to be stored: ttl, codec and tags, each None where it is not said.

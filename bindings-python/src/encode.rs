@@ -24,7 +24,7 @@ pub(crate) fn value(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<Valu
     if let Some(bytes) = raw(operation, object)? {
         return Ok(Value { codec: Codec::Raw, bytes });
     }
-    let mut writer = Writer { out: Vec::with_capacity(128), sorted: false };
+    let mut writer = Writer { out: Vec::with_capacity(128) };
     match writer.write(object, 0) {
         Ok(()) => Ok(Value { codec: Codec::Json, bytes: writer.out.into() }),
         Err(fault) => Err(error(object.py(), ErrorKind::InvalidValue, operation, &fault.message())),
@@ -50,16 +50,6 @@ fn raw(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
         };
     }
     Ok(None)
-}
-
-/// The JSON of a value with the keys of all objects in order, so that equal arguments make equal text.
-#[pyfunction]
-pub(crate) fn canonical_json(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    let mut writer = Writer { out: Vec::new(), sorted: true };
-    match writer.write(value, 0) {
-        Ok(()) => Ok(String::from_utf8_lossy(&writer.out).into_owned()),
-        Err(fault) => Err(error(value.py(), ErrorKind::InvalidValue, "cached", &fault.message())),
-    }
 }
 
 /// The decimal digits of an integer of any size, whatever a subclass makes of `str`.
@@ -113,7 +103,6 @@ impl Fault {
 
 struct Writer {
     out: Vec<u8>,
-    sorted: bool,
 }
 
 impl Writer {
@@ -219,22 +208,8 @@ impl Writer {
     fn object(&mut self, object: &Bound<'_, PyDict>, depth: usize) -> Done {
         let depth = deeper(depth)?;
         self.out.push(b'{');
-        if self.sorted {
-            let mut entries = Vec::with_capacity(object.len());
-            for (key, value) in object.iter() {
-                entries.push((key_text(&key)?, value));
-            }
-            entries.sort_by(|one, other| one.0.cmp(&other.0));
-            for (index, (key, value)) in entries.iter().enumerate() {
-                self.entry(index, key, value, depth)?;
-            }
-        } else {
-            for (index, (key, value)) in object.iter().enumerate() {
-                match key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()) {
-                    Some(key) => self.entry(index, key, &value, depth)?,
-                    None => drop(key_text(&key)?),
-                }
-            }
+        for (index, (key, value)) in object.iter().enumerate() {
+            self.entry(index, key_text(&key)?, &value, depth)?;
         }
         self.out.push(b'}');
         Ok(())
@@ -257,12 +232,11 @@ fn deeper(depth: usize) -> Result<usize, Box<Fault>> {
     Ok(depth + 1)
 }
 
-fn key_text(key: &Bound<'_, PyAny>) -> Result<String, Box<Fault>> {
+fn key_text<'a>(key: &'a Bound<'_, PyAny>) -> Result<&'a str, Box<Fault>> {
     let Ok(text) = key.cast::<PyString>() else {
         return Err(Fault::new(format!("a key of the dict is of type {}, not str", type_name(key))));
     };
-    let text = text.to_str().map_err(|_| Fault::new("a key of the dict has a lone surrogate"))?;
-    Ok(text.to_owned())
+    text.to_str().map_err(|_| Fault::new("a key of the dict has a lone surrogate"))
 }
 
 fn not_json(object: &Bound<'_, PyAny>) -> String {

@@ -11,6 +11,7 @@
 mod aio;
 mod answer;
 mod args;
+mod argument;
 mod batch;
 mod behind;
 mod blocking;
@@ -53,13 +54,13 @@ mod _scrubjay {
     #[pymodule_export]
     use super::answer::Signal;
     #[pymodule_export]
+    use super::argument::{CallKeys, Typed};
+    #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
     use super::behind::Behind;
     #[pymodule_export]
     use super::cache::Cache;
-    #[pymodule_export]
-    use super::encode::canonical_json;
     #[pymodule_export]
     use super::errors::Failure;
     #[pymodule_export]
@@ -75,7 +76,7 @@ mod _scrubjay {
     #[pymodule_export]
     use super::sweep::swept;
     #[pymodule_export]
-    use super::template::{Template, default_key};
+    use super::template::Template;
     #[pymodule_export]
     use super::through::{abegin_store, aend_store, begin_store, end_store};
     #[pymodule_export]

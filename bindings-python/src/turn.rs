@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use scrubjay_core::host::{self, FetchFailure, Lease};
+use scrubjay_core::host::{self, FetchFailure, Lease, PutOptions};
 use scrubjay_core::{Error, ErrorKind};
 
 use crate::answer::miss;
@@ -106,20 +106,21 @@ impl Turn {
 
     /// The fetch brought `value`. Returns what the caller is to be given: that very object, or a stored value
     /// where this one cannot be encoded and a value past its ttl may be served. A ttl stands for that of the call; tags are
-    /// added to its own.
-    #[pyo3(signature = (value, ttl=None, tags=None))]
+    /// added to its own; what is not to be kept is stored nowhere.
+    #[pyo3(signature = (value, ttl=None, tags=None, keep=true))]
     fn fulfil<'py>(
         &self,
         py: Python<'py>,
         value: Bound<'py, PyAny>,
         ttl: Option<&Bound<'py, PyAny>>,
         tags: Option<&Bound<'py, PyAny>>,
+        keep: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         if self.number == 0 {
             return Ok(value);
         }
         let put = match args::put("get_or_fetch", ttl, None, tags) {
-            Ok(put) => put,
+            Ok(put) => PutOptions { discard: !keep, ..put },
             Err(refused) => {
                 let message = refused.value(py).getattr("message")?.extract()?;
                 let error_ref = errors::keep(refused.value(py))?;
@@ -145,13 +146,16 @@ impl Turn {
         }
     }
 
-    /// The fetch raised `exception`. Returns the value past its ttl to be served instead, or `MISS`.
+    /// The fetch raised `exception`. Returns the value past its ttl to be served instead, or `MISS`; of one that is
+    /// remembered, `MISS`.
+    #[pyo3(signature = (exception, message, not_found, remembered=false))]
     fn fail<'py>(
         &self,
         py: Python<'py>,
         exception: &Bound<'py, PyBaseException>,
         message: &Bound<'py, PyString>,
         not_found: bool,
+        remembered: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         if self.number == 0 {
             return Ok(miss(py));
@@ -159,6 +163,14 @@ impl Turn {
         let kind = if not_found { ErrorKind::NotFound } else { ErrorKind::FetchFailed };
         let error_ref = if not_found { 0 } else { errors::keep(exception)? };
         let message = message.to_string_lossy().into_owned();
+        if remembered && !not_found {
+            if let Some(lease) = self.take() {
+                // A lease that has ended has told its waiters already.
+                drop(self.cache.fail_remembered(lease.into_id(), message, error_ref));
+                errors::sweep();
+            }
+            return Ok(miss(py));
+        }
         self.report(py, FetchFailure { kind, message, error_ref })
     }
 

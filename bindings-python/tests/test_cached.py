@@ -1,40 +1,16 @@
-"""The decorator, and keys made from arguments."""
+"""The decorator."""
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import functools
 import inspect
-import json
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from scrubjay import CacheService, InvalidKey, InvalidOption, NotFound, cached
-
-VECTORS = json.loads((Path(__file__).parents[2] / "tests/vectors/templates.json").read_text())["vectors"]
-CLASSES = {"InvalidOption": InvalidOption, "InvalidKey": InvalidKey}
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["template"])
-def test_the_vectors_of_all_languages(cache: CacheService, vector: dict[str, Any]) -> None:
-    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in vector["args"]]
-
-    def function(**kwargs: Any) -> Any:
-        return kwargs
-
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-
-    def key() -> Any:
-        return cached(cache, key=vector["template"])(function).cache_key(**vector["args"])
-
-    if "error" in vector:
-        with pytest.raises(CLASSES[vector["error"]], match="key"):
-            key()
-    else:
-        assert key() == vector["key"]
+from scrubjay import CacheService, Fetched, FetchFailed, InvalidKey, InvalidOption, NotFound, cached
 
 
 def test_a_plain_function(cache: CacheService) -> None:
@@ -129,37 +105,6 @@ def test_methods(cache: CacheService) -> None:
     assert (below.of_nobody(2), below().of_nobody(2)) == (4, 4)
 
 
-def test_default_keys_tell_arguments_apart(cache: CacheService) -> None:
-    @cached(cache)
-    def first(*args: Any, **kwargs: Any) -> Any:
-        return args, kwargs
-
-    @cached(cache)
-    def second(*args: Any, **kwargs: Any) -> Any:
-        return args, kwargs
-
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
-        ((), {}), ((1,), {}), ((1.0,), {}), (("1",), {}), ((True,), {}), ((None,), {}), (("null",), {}), (([1],), {}),
-        ((1, 2), {}), (("1,2",), {}), ((), {"a": 1}), (({"a": 1},), {}), ((2**70,), {}), (("é",), {}), (("a", ""), {}),
-        (("", "a"), {}),
-    ]  # fmt: skip
-    keys = [function.cache_key(*args, **kwargs) for function in (first, second) for args, kwargs in calls]
-    assert len(set(keys)) == 2 * len(calls)
-    assert first.cache_key(b=1, a=2) == first.cache_key(a=2, b=1)
-    assert first.cache_key({"b": 1, "a": {"d": 1, "c": 2}}) == first.cache_key({"a": {"c": 2, "d": 1}, "b": 1})
-    assert first.cache_key((1, 2)) == first.cache_key([1, 2])
-
-
-def test_defaults_are_part_of_a_default_key(cache: CacheService) -> None:
-    @cached(cache)
-    def page(number: int = 1, *, size: int = 10) -> int:
-        return number * size
-
-    assert page.cache_key() == page.cache_key(1) == page.cache_key(size=10, number=1)
-    name = f"{page.__module__}.{page.__qualname__}"  # type: ignore[attr-defined]
-    assert page.cache_key() == f'{len(name)}:{name}:22:{{"number":1,"size":10}}'
-
-
 def test_a_key_by_function(cache: CacheService) -> None:
     @cached(cache, key=lambda user, **_: f"user:{user['id']}")
     def load(user: dict[str, int], *, deep: bool = False) -> int:
@@ -181,27 +126,126 @@ def test_a_key_by_function(cache: CacheService) -> None:
         wrong(5)
 
 
-def test_enums_and_what_cannot_stand_in_a_key(cache: CacheService) -> None:
-    class Colour(enum.IntEnum):
-        RED = 3
+def test_generators_are_refused(cache: CacheService) -> None:
+    def plain() -> Iterator[int]:
+        yield 1
 
-    @cached(cache, key="x:{value}")
-    def function(value: Any) -> str:
-        return str(value)
+    async def asynchronous() -> AsyncIterator[int]:
+        yield 1
 
-    assert function.cache_key(Colour.RED) == "x:3"
-    for value in ([1], {"a": 1}, object(), b"x", float("nan"), "\ud800"):
-        with pytest.raises(InvalidOption, match=r"key .*\{value\}"):
-            function(value)
+    class Called:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    for function in (plain, asynchronous, Called(), functools.partial(plain), staticmethod(plain)):
+        with pytest.raises(InvalidOption, match="generator function"):
+            cached(cache, key="k")(function)
 
 
-def test_arguments_without_a_json_form(cache: CacheService) -> None:
-    @cached(cache)
-    def function(value: Any) -> str:
-        return str(value)
+def test_functions_of_one_name_that_see_other_variables(cache: CacheService) -> None:
+    def make(factor: int, **options: Any) -> Any:
+        @cached(cache, **options)
+        def scale(number: int) -> int:
+            return number * factor
 
-    with pytest.raises(InvalidOption, match=r"key must be given.*\$\.value: a value of type object"):
-        function(object())
+        return scale
+
+    assert make(2)(3) == 6
+    with pytest.raises(InvalidOption, match="another function"):
+        make(5)
+    assert make(5, name="five")(3) == 15
+    assert make(7, key="seven:{number}")(3) == 21
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_refresh_and_unless(any_cache: CacheService, kind: str) -> None:
+    cache, source, runs = any_cache, [1], []
+
+    def load(number: int) -> int:
+        runs.append(number)
+        if source[0] == 0:
+            raise KeyError("empty")
+        return source[0]
+
+    async def aload(number: int) -> int:
+        return load(number)
+
+    options: dict[str, Any] = {
+        "ttl": lambda number: 60 + number,
+        "name": "load",
+        "tags": lambda number: [f"n:{number}"],
+    }
+    function: Any = cached(cache, unless=lambda result: result < 0, **options)(load if kind == "plain" else aload)
+
+    def call(what: Any) -> Any:
+        return asyncio.run(what(7)) if kind == "async" else what(7)
+
+    assert [call(function), call(function)] == [1, 1]
+    source[0] = 2
+    assert [call(function), call(function.refresh), call(function)] == [1, 2, 2]
+    assert len(runs) == 2
+    assert function.get_tags(7) == ["n:7"]
+    cache.invalidate_tags(["n:7"])
+    assert (call(function), len(runs)) == (2, 3)
+    source[0] = -1
+    assert [call(function.refresh), call(function), cache.get("load(7)")] == [-1, -1, None]
+    source[0] = 0
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            call(function.refresh)
+    assert cache.get("load(7)") is None
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_errors_are_remembered_where_that_is_asked_for(any_cache: CacheService, kind: str) -> None:
+    runs = []
+
+    def load(what: str) -> int:
+        runs.append(what)
+        raise {"key": KeyError, "value": ValueError, "none": NotFound}[what](f"no {what}")
+
+    async def aload(what: str) -> int:
+        return load(what)
+
+    def make(errors: Any) -> Any:
+        function: Any = cached(any_cache, key="e:{what}", cache_errors=errors)(load if kind == "plain" else aload)
+        return (lambda what: asyncio.run(function(what))) if kind == "async" else function
+
+    for errors in (KeyError, (KeyError, TypeError), lambda error: isinstance(error, KeyError)):
+        runs.clear()
+        call = make(errors)
+        any_cache.delete("e:key")
+        with pytest.raises(KeyError):
+            call("key")
+        for _ in range(2):
+            with pytest.raises(FetchFailed, match="no key"):
+                call("key")
+            with pytest.raises(ValueError, match="no value"):
+                call("value")
+        assert runs == ["key", "value", "value"]
+        assert any_cache.get("e:key", "nothing") == "nothing"
+    with pytest.raises(NotFound):
+        make(Exception)("none")
+
+    def wrong(error: Exception) -> bool:
+        raise RuntimeError(f"of the predicate: {error}")
+
+    any_cache.delete("e:key")
+    with pytest.raises(RuntimeError, match="of the predicate"):
+        make(wrong)("key")
+    for wrong_errors in (5, "KeyError", int, (KeyError, 5)):
+        with pytest.raises(InvalidOption, match="cache_errors"):
+            make(wrong_errors)
+
+
+def test_a_value_that_is_not_to_be_kept(any_cache: CacheService) -> None:
+    assert any_cache.get_or_fetch("k", 60, lambda: Fetched(1, keep=False)) == 1
+    assert any_cache.get("k") is None
+    assert any_cache.get_or_fetch_many(["a", "b"], 60, lambda _: {"a": Fetched(1, keep=False), "b": 2}) == {
+        "a": 1,
+        "b": 2,
+    }
+    assert any_cache.get_many(["a", "b"]) == {"b": 2}
 
 
 @pytest.mark.parametrize("key", ["user:{nobody}", "{a}{b}", "user:{", "}", "{}", 5])

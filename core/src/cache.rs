@@ -188,8 +188,24 @@ impl CacheService {
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
     {
-        let key = key.as_ref();
-        let put = put_options(options.into());
+        self.get_or_fetch_as(key.as_ref(), options.into(), None, fetch).await
+    }
+
+    /// As [`CacheService::get_or_fetch_with`]; `remembers` says which errors of the fetch are remembered for `negative_ttl`.
+    pub(crate) async fn get_or_fetch_as<T, E, F, Fut>(
+        &self,
+        key: &[u8],
+        options: SetOptions,
+        remembers: Option<&Remembers>,
+        fetch: F,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
+    {
+        let put = put_options(options);
         let mut bypass_cache = false;
         loop {
             match self.begin(key, &put, bypass_cache).await? {
@@ -201,14 +217,14 @@ impl CacheService {
                     }
                 }
                 Answer::Hit { value, lease: Some(lease), .. } | Answer::Stale { value, lease: Some(lease) } => {
-                    let fresh = self.lead(lease, put, fetch).await;
+                    let fresh = self.lead(lease, put, remembers, fetch).await;
                     return match (fresh, self.decode(key, &value)) {
                         // The refresh ahead of the expiry failed: what was there is still good.
                         (Err(_), Some(decoded)) => Ok(decoded),
                         (fresh, _) => fresh,
                     };
                 }
-                Answer::Lead(lease) => return self.lead(lease, put, fetch).await,
+                Answer::Lead(lease) => return self.lead(lease, put, remembers, fetch).await,
                 Answer::Bypass => {
                     let fetched = fetch().await.map_err(|error| fetch_error(error.into()))?;
                     return Ok(fetched.value);
@@ -229,7 +245,13 @@ impl CacheService {
     }
 
     /// Runs the fetch of this caller and answers for its lease. Dropped or panicking, it abandons the lease.
-    async fn lead<T, E, F, Fut>(&self, lease: Lease, put: PutOptions, fetch: F) -> Result<T>
+    async fn lead<T, E, F, Fut>(
+        &self,
+        lease: Lease,
+        put: PutOptions,
+        remembers: Option<&Remembers>,
+        fetch: F,
+    ) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -240,10 +262,13 @@ impl CacheService {
         let id = lease.into_id();
         match fetched.map_err(|error| fetch_error(error.into())) {
             Ok(fetched) => {
-                let Fetched { value, ttl, tags } = fetched;
+                let Fetched { value, ttl, tags, keep } = fetched;
                 let options = SetOptions { ttl, codec: put.codec, tags };
                 let encoded = self.encode("get_or_fetch", &value, options);
-                match encoded.and_then(|(value, put)| self.tiers().fulfil(id, &value, &put)) {
+                let fulfilled = encoded.and_then(|(value, put)| {
+                    self.tiers().fulfil(id, &value, &PutOptions { discard: !keep, ..put })
+                });
+                match fulfilled {
                     Ok(_) => Ok(value),
                     // Its time was over; the value is as good as any for its own caller.
                     Err(error) if error.kind() == ErrorKind::LeaseExpired => Ok(value),
@@ -253,6 +278,10 @@ impl CacheService {
                         Err(error)
                     }
                 }
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound && is_remembered(&error, remembers) => {
+                drop(self.tiers().fail_remembered(id, &error));
+                Err(error)
             }
             Err(error) => {
                 let stale = self.tiers().fail_as(id, &error).ok().flatten();
@@ -373,7 +402,17 @@ fn started(call: impl FnOnce(&PromiseReply) -> Result<Step>) -> Result<std::resu
 
 fn put_options(options: SetOptions) -> PutOptions {
     let tags = options.tags.into_iter().map(String::into_bytes).collect();
-    PutOptions { ttl: options.ttl, codec: options.codec, tags }
+    PutOptions { ttl: options.ttl, codec: options.codec, tags, discard: false }
+}
+
+/// Which errors of a fetch are remembered.
+pub(crate) type Remembers = dyn Fn(&(dyn std::error::Error + 'static)) -> bool + Send + Sync;
+
+fn is_remembered(error: &Error, remembers: Option<&Remembers>) -> bool {
+    match error {
+        Error::Fetch(error) => remembers.is_some_and(|remembers| remembers(&**error)),
+        Error::Cache(_) => false,
+    }
 }
 
 /// The leases that this task holds.

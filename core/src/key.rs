@@ -3,7 +3,12 @@
 //! The hash tag of a Redis key comes first, so that no byte of a user's key can choose its slot; prefixes have no
 //! characters that mean anything in a pattern.
 
+mod arg;
+mod call;
 mod names;
+mod number;
+mod path;
+pub(crate) mod serde_arg;
 pub mod template;
 
 use std::sync::Arc;

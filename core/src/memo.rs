@@ -1,80 +1,39 @@
 //! `cached`: a function whose results are kept.
 
+mod asked;
+mod options;
+
 use std::future::Future;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::cache::{CacheService, Fetched};
-use crate::codec::Codec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::template::{Arg, Template, default_key};
-use crate::options::{SetOptions, Ttl};
+use crate::host::Receipt;
+use crate::key::serde_arg;
+use crate::key::template::{Arg, First, Named, Part, Path, Template};
+use crate::options::SetOptions;
 
-/// How the results of a function are kept: under which keys, and for how long.
-#[derive(Clone, Debug)]
-pub struct CachedOptions {
-    key: Key,
-    set: SetOptions,
-    tags: Vec<String>,
-}
+pub use asked::{By, TagsOf, Unasked, Unless};
+pub use options::CachedOptions;
 
-#[derive(Clone, Debug)]
-enum Key {
-    Template(String),
-    Name(String),
-}
-
-impl CachedOptions {
-    /// Keys from a template: `{0}` is the argument, or the first part of a tuple, `{1}` the second; `{name}` is the
-    /// field of that name of a struct or map. `{{` and `}}` are braces.
-    ///
-    /// Strings, integers, floats, booleans and none can stand in a key. What is not `[A-Za-z0-9_.-]` in them is
-    /// escaped, so that no two arguments meet in one key.
-    pub fn new(template: impl Into<String>) -> Self {
-        CachedOptions { key: Key::Template(template.into()), set: SetOptions::new(), tags: Vec::new() }
-    }
-
-    /// Keys from a name and the argument as JSON, each behind its length.
-    pub fn named(name: impl Into<String>) -> Self {
-        CachedOptions { key: Key::Name(name.into()), set: SetOptions::new(), tags: Vec::new() }
-    }
-
-    /// How long a result is fresh: a number of seconds or a `Duration`. Default: the cache's.
-    #[must_use]
-    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
-        self.set = self.set.ttl(ttl);
-        self
-    }
-
-    /// The tags of results, from templates as those of [`CachedOptions::new`].
-    #[must_use]
-    pub fn tags<T: Into<String>>(mut self, templates: impl IntoIterator<Item = T>) -> Self {
-        self.tags = templates.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The codec to store results in. Default: the cache's.
-    #[must_use]
-    pub fn codec(mut self, codec: Codec) -> Self {
-        self.set = self.set.codec(codec);
-        self
-    }
-}
+use options::Key;
 
 /// A function with its results kept: see [`cached`].
-pub struct Cached<F> {
+pub struct Cached<F, G = Unasked, U = Unasked> {
     cache: CacheService,
-    key: std::result::Result<KeyMaker, Error>,
+    key: Result<KeyMaker>,
     tags: Result<Vec<Template>>,
-    set: SetOptions,
+    options: CachedOptions,
+    tags_by: G,
+    unless: U,
     function: F,
 }
 
 enum KeyMaker {
     Template(Template),
-    Name(String),
+    Name(Named),
 }
 
 /// Keeps the results of `function` in `cache`, by [`CacheService::get_or_fetch`]: of all callers with equal
@@ -95,44 +54,91 @@ enum KeyMaker {
 /// # }
 /// ```
 pub fn cached<F>(cache: &CacheService, options: CachedOptions, function: F) -> Cached<F> {
-    let key = match options.key {
-        Key::Template(template) => Template::parse(&template).map(KeyMaker::Template),
-        Key::Name(name) => Ok(KeyMaker::Name(name)),
+    let key = match &options.key {
+        Key::Template(template) => Template::parse(template).map(KeyMaker::Template),
+        Key::Name(name) => Named::new(name).map(KeyMaker::Name),
     };
     let tags = options.tags.iter().map(|template| Template::parse_tag(template)).collect();
-    Cached { cache: cache.clone(), key, tags, set: options.set, function }
+    Cached { cache: cache.clone(), key, tags, options, tags_by: Unasked, unless: Unasked, function }
 }
 
-impl<F> Cached<F> {
+impl<F, G, U> Cached<F, G, U> {
+    /// Adds tags that are made from the argument.
+    ///
+    /// ```
+    /// # use scrubjay::{CacheService, CachedOptions, cached};
+    /// # fn example(cache: &CacheService) {
+    /// let user = cached(cache, CachedOptions::new("user:{0}"), |id: u64| async move { Ok::<_, std::io::Error>(id) })
+    ///     .tags_by(|id: &u64| vec![format!("shard:{}", id % 8)]);
+    /// # drop(user);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tags_by<H>(self, tags: H) -> Cached<F, By<H>, U> {
+        let Cached { cache, key, tags: templates, options, unless, function, .. } = self;
+        Cached { cache, key, tags: templates, options, tags_by: By(tags), unless, function }
+    }
+
+    /// Does not keep the results for which `is_unkept` is true. Those who wait for such a result get it too; what was kept
+    /// before stays.
+    ///
+    /// ```
+    /// # use scrubjay::{CacheService, CachedOptions, cached};
+    /// # fn example(cache: &CacheService) {
+    /// let found = cached(cache, CachedOptions::new("search:{0}"), |text: String| async move {
+    ///     Ok::<_, std::io::Error>(Vec::<u64>::new())
+    /// })
+    /// .unless(|found: &Vec<u64>| found.is_empty());
+    /// # drop(found);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn unless<V>(self, is_unkept: V) -> Cached<F, G, By<V>> {
+        let Cached { cache, key, tags, options, tags_by, function, .. } = self;
+        Cached { cache, key, tags, options, tags_by, unless: By(is_unkept), function }
+    }
+
     /// The key under which the result for `argument` is kept.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a wrong template, or an argument that cannot stand in a key.
-    pub fn key<A: Serialize + ?Sized>(&self, argument: &A) -> Result<String> {
-        let json = serde_json::to_value(argument).map_err(|error| unusable(&error.to_string()))?;
-        match self.key.as_ref().map_err(Clone::clone)? {
-            KeyMaker::Template(template) => render(template, &json),
-            KeyMaker::Name(name) => Ok(default_key(name, &json.to_string())),
-        }
+    pub fn get_key<A: Serialize + ?Sized>(&self, argument: &A) -> Result<String> {
+        self.key_of(read(argument)?)
     }
 
     /// The tags of the result for `argument`.
     ///
     /// # Errors
-    /// As [`Cached::key`].
-    pub fn tags<A: Serialize + ?Sized>(&self, argument: &A) -> Result<Vec<String>> {
+    /// As [`Cached::get_key`].
+    pub fn get_tags<A: Serialize + ?Sized>(&self, argument: &A) -> Result<Vec<String>>
+    where
+        G: TagsOf<A>,
+    {
         let templates = self.tags.as_ref().map_err(Clone::clone)?;
-        if templates.is_empty() {
-            return Ok(Vec::new());
+        let mut tags = self.tags_by.tags_of(argument);
+        if !templates.is_empty() {
+            let argument = read(argument)?;
+            for template in templates {
+                tags.push(template.render(|path| find(&argument, path))?);
+            }
         }
-        let json = serde_json::to_value(argument).map_err(|error| unusable(&error.to_string()))?;
-        templates.iter().map(|template| render(template, &json)).collect()
+        Ok(tags)
+    }
+
+    fn key_of(&self, argument: Arg) -> Result<String> {
+        match self.key.as_ref().map_err(Clone::clone)? {
+            KeyMaker::Template(template) => template.render(|path| find(&argument, path)),
+            KeyMaker::Name(name) => Ok(match argument {
+                Arg::Tuple(arguments) => name.key(&arguments, &[]),
+                argument => name.key(&[argument], &[]),
+            }),
+        }
     }
 
     /// The result of the function for `argument`, kept or made now.
     ///
     /// # Errors
-    /// Those of [`CacheService::get_or_fetch`] and of [`Cached::key`].
+    /// Those of [`CacheService::get_or_fetch`] and of [`Cached::get_key`].
     ///
     /// # Cancel safety
     /// As [`CacheService::get_or_fetch`].
@@ -143,10 +149,11 @@ impl<F> Cached<F> {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Fn(A) -> Fut,
         Fut: Future<Output = std::result::Result<T, E>>,
+        G: TagsOf<A>,
+        U: Unless<T>,
     {
-        let key = self.key(&argument)?;
-        let options = self.set.clone().tags(self.tags(&argument)?);
-        self.cache.get_or_fetch(&key, options, || (self.function)(argument)).await
+        let (key, options) = self.place(&argument)?;
+        self.load(&key, options, async || (self.function)(argument).await.map(Fetched::new)).await
     }
 
     /// As [`Cached::call`], of a function that says itself how its result is to be kept.
@@ -163,87 +170,108 @@ impl<F> Cached<F> {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
         F: Fn(A) -> Fut,
         Fut: Future<Output = std::result::Result<Fetched<T>, E>>,
+        G: TagsOf<A>,
+        U: Unless<T>,
     {
-        let key = self.key(&argument)?;
-        let options = self.set.clone().tags(self.tags(&argument)?);
-        self.cache.get_or_fetch_with(&key, options, || (self.function)(argument)).await
+        let (key, options) = self.place(&argument)?;
+        self.load(&key, options, async || (self.function)(argument).await).await
+    }
+
+    /// Forgets the result for `argument`, runs the function, and keeps what it returns: what was loaded before this call,
+    /// here or in another process, is neither returned nor kept. Where the function fails nothing is kept.
+    ///
+    /// # Errors
+    /// As [`Cached::call`].
+    ///
+    /// # Cancel safety
+    /// As [`CacheService::get_or_fetch`]; what was kept is forgotten.
+    pub async fn refresh<A, T, E, Fut>(&self, argument: A) -> Result<T>
+    where
+        A: Serialize,
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        F: Fn(A) -> Fut,
+        Fut: Future<Output = std::result::Result<T, E>>,
+        G: TagsOf<A>,
+        U: Unless<T>,
+    {
+        let (key, options) = self.place(&argument)?;
+        self.cache.delete(&key).await?;
+        self.load(&key, options, async || (self.function)(argument).await.map(Fetched::new)).await
     }
 
     /// Forgets the result for `argument`.
     ///
     /// # Errors
-    /// Those of [`CacheService::delete`] and of [`Cached::key`].
-    pub async fn invalidate<A: Serialize + ?Sized>(&self, argument: &A) -> Result<crate::host::Receipt> {
-        let key = self.key(argument)?;
+    /// Those of [`CacheService::delete`] and of [`Cached::get_key`].
+    pub async fn invalidate<A: Serialize + ?Sized>(&self, argument: &A) -> Result<Receipt> {
+        let key = self.get_key(argument)?;
         self.cache.delete(&key).await
+    }
+
+    fn place<A: Serialize>(&self, argument: &A) -> Result<(String, SetOptions)>
+    where
+        G: TagsOf<A>,
+    {
+        Ok((self.get_key(argument)?, self.options.set.clone().tags(self.get_tags(argument)?)))
+    }
+
+    async fn load<T, E>(
+        &self,
+        key: &str,
+        options: SetOptions,
+        fetch: impl AsyncFnOnce() -> std::result::Result<Fetched<T>, E>,
+    ) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        U: Unless<T>,
+    {
+        let fetch = || async {
+            let fetched = fetch().await?;
+            let keep = fetched.keep && !self.unless.passes(&fetched.value);
+            Ok::<_, E>(fetched.keep(keep))
+        };
+        self.cache.get_or_fetch_as(key.as_bytes(), options, self.options.remembers.as_deref(), fetch).await
     }
 }
 
-fn render(template: &Template, argument: &Value) -> Result<String> {
-    // Numbers are rendered from their digits, which must outlive the placeholders.
-    let digits: Vec<Option<String>> =
-        template.names().map(|name| find(argument, name).and_then(integer)).collect();
-    let mut index = 0;
-    template.render(|name| {
-        let digits = digits.get(index).and_then(Option::as_deref);
-        index += 1;
-        match find(argument, name)? {
-            Value::Null => Some(Arg::Null),
-            Value::Bool(value) => Some(Arg::Bool(*value)),
-            Value::String(text) => Some(Arg::Str(text)),
-            Value::Number(number) => digits.map(Arg::Int).or_else(|| number.as_f64().map(Arg::Float)),
-            Value::Array(_) | Value::Object(_) => None,
-        }
+fn read<A: Serialize + ?Sized>(argument: &A) -> Result<Arg> {
+    serde_arg::argument(argument).map_err(|error| {
+        let message = format!("key cannot be made from the argument: {error}");
+        Error::new(ErrorKind::InvalidOption, "cached", message)
     })
 }
 
-fn integer(value: &Value) -> Option<String> {
-    value.as_number().filter(|number| number.is_i64() || number.is_u64()).map(ToString::to_string)
-}
-
-fn find<'a>(argument: &'a Value, name: &str) -> Option<&'a Value> {
-    match argument {
-        Value::Object(fields) => fields.get(name),
-        Value::Array(parts) => parts.get(name.parse::<usize>().ok()?),
-        scalar => (name == "0").then_some(scalar),
+/// What a placeholder names.
+fn find(argument: &Arg, path: &Path) -> Option<Arg> {
+    let first = match (&path.first, argument) {
+        (First::Position(position), Arg::Tuple(arguments)) => arguments.get(*position)?,
+        (First::Position(0), argument) => argument,
+        (First::Position(_), _) => return None,
+        (First::Name(name), argument) => field(argument, name)?,
+    };
+    let mut found = first;
+    for part in &path.rest {
+        found = match (part, found) {
+            (Part::Index(index), Arg::List(items) | Arg::Tuple(items)) => items.get(*index)?,
+            (Part::Index(index), map) => field(map, &index.to_string())?,
+            (Part::Field(name), map) => field(map, name)?,
+        };
     }
+    Some(found.clone())
 }
 
-fn unusable(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidOption, "cached", format!("key cannot be made from the argument: {what}"))
+fn field<'a>(argument: &'a Arg, name: &str) -> Option<&'a Arg> {
+    let Arg::Map(entries) = argument else { return None };
+    entries.iter().find_map(|(key, value)| matches!(key, Arg::Str(key) if key == name).then_some(value))
 }
 
-impl<F> std::fmt::Debug for Cached<F> {
+impl<F, G, U> std::fmt::Debug for Cached<F, G, U> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cached").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_those_of_the_vectors() {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../../tests/vectors/templates.json")).expect("JSON");
-        let cache = CacheService::new("memory://", "").expect("a cache");
-        for vector in vectors["vectors"].as_array().expect("a list") {
-            let template = vector["template"].as_str().expect("text");
-            let made = cached(&cache, CachedOptions::new(template), ()).key(&vector["args"]);
-            match vector["key"].as_str() {
-                Some(key) => assert_eq!(made.expect(template), key),
-                None => assert_eq!(made.expect_err(template).kind(), ErrorKind::InvalidOption),
-            }
-        }
-    }
-
-    #[test]
-    fn parts_of_a_tuple_have_numbers() {
-        let cache = CacheService::new("memory://", "").expect("a cache");
-        let made = cached(&cache, CachedOptions::new("{0}:{1}"), ());
-        assert_eq!(made.key(&("a:b", 7)).expect("a key"), "a%3Ab:7");
-        let named = cached(&cache, CachedOptions::named("load"), ());
-        assert_ne!(named.key(&("a", 7)).expect("a key"), named.key(&("a", "7")).expect("a key"));
-    }
-}
+mod tests;

@@ -95,7 +95,7 @@ async fn functions_have_tags_from_their_arguments() {
         Ok::<_, Error>(user["team"].as_u64().unwrap_or_default())
     });
     let argument = |team: u64| serde_json::json!({"id": 7, "team": team});
-    assert_eq!(user.tags(&argument(3)).unwrap(), ["users", "team:3"]);
+    assert_eq!(user.get_tags(&argument(3)).unwrap(), ["users", "team:3"]);
     for tag in ["users", "team:3"] {
         assert_eq!(user.call(argument(3)).await.unwrap(), 3);
         assert_eq!(cache.get::<u64>("user:7").await.unwrap(), Some(3));

@@ -24,7 +24,8 @@ import runners  # noqa: E402
 
 DOCUMENTS = ("README.md", "docs/coherence.md", "docs/from-the-guide.md", "docs/patterns.md")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_PROGRAMS = {"sh"}
+# Decorators are compiled and run by the tests of the Node.js package.
+NOT_PROGRAMS = {"sh", "ts", "text"}
 MODULE_LINE = {"python": re.compile(r"^(?:from|import) .*\n", re.M), "js": re.compile(r"^import .*\n", re.M)}
 # How a snippet becomes a function of its own: what comes before it, and after.
 FUNCTIONS = {

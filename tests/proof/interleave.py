@@ -69,8 +69,8 @@ def pause(rng: random.Random) -> float:
 
 
 async def read(cache: Cache, truth: Truth, schedule: int, rng: random.Random) -> None:
-    for _ in range(2):
-        await asyncio.sleep(pause(rng))
+    async def once(longest: float) -> None:
+        await asyncio.sleep(rng.random() * longest)
 
         async def load() -> list[int]:
             await asyncio.sleep(pause(rng))
@@ -79,6 +79,9 @@ async def read(cache: Cache, truth: Truth, schedule: int, rng: random.Random) ->
             return seen
 
         await cache.read(key(schedule), load)
+
+    # Each may begin while the other one loads: one process then has two attempts, if it was told of a write in between.
+    await asyncio.gather(once(LONGEST_WAIT_SECONDS), once(3 * LONGEST_WAIT_SECONDS))
 
 
 async def write(cache: Cache, truth: Truth, schedule: int, writer: int, rng: random.Random) -> None:

@@ -2,7 +2,7 @@
 
 import {
   CacheService, Cached, MemoryCache, NotFound, PartialError, Rejected, ScrubjayError, WriteBehind, cached, fetched as adaptively,
-  type CacheOptions, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
+  type CacheOptions, type CachedFunction, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
@@ -49,7 +49,7 @@ await cache.invalidateTags(new Set(['users']))
 const tagged = await cache.getOrFetch('user:7', 60, async () => adaptively({ id: 7 }, { ttl: 5, tags: ['users'] }))
 same<typeof tagged, { id: number }>(true)
 const adaptive = cached(cache, { key: 'user:{0}', tags: ['user:{0}'] }, async (id: number) => adaptively(id))
-same<typeof adaptive, (this: unknown, id: number) => Promise<number>>(true)
+same<typeof adaptive, CachedFunction<unknown, [id: number], number>>(true)
 
 const updated = await cache.update(['user:7', Buffer.from('user:8')], async ({ signal }) => signal.aborted, { intentTtl: 5, hold: 1, strict: true })
 same<typeof updated.value, boolean>(true)
@@ -108,7 +108,21 @@ const anyValue = new MemoryCache()
 same<ReturnType<typeof anyValue.get>, unknown>(true)
 
 const getUser = cached(cache, { key: 'user:{0}', ttl: 300 }, load)
-same<typeof getUser, (this: unknown, id: number) => Promise<User>>(true)
+same<typeof getUser, CachedFunction<unknown, [id: number], User>>(true)
+const plain: (id: number) => Promise<User> = getUser
+same<ReturnType<typeof plain>, Promise<User>>(true)
+const refreshed = await getUser.refresh(7)
+same<typeof refreshed, User>(true)
+same<ReturnType<typeof getUser.getKey>, import('scrubjay').Key>(true)
+same<ReturnType<typeof getUser.invalidate>, Promise<Receipt>>(true)
+// @ts-expect-error: the argument is a number
+getUser.getKey('7')
+cached(cache, { name: 'user', ttl: (id: number) => id, unless: (user) => same<typeof user, User>(true), cacheErrors: TypeError }, load)
+cached(cache, { name: 'user', cacheErrors: [TypeError, RangeError] }, load)
+cached(cache, { name: 'user', cacheErrors: (error) => error instanceof TypeError }, load)
+// @ts-expect-error: not an option
+cached(cache, { name: 'user', unles: () => true }, load)
+adaptively(7, { keep: false })
 const byFunction = cached(cache, { key: (id: number) => `user:${id}` }, (id: number) => ({ id }))
 same<Awaited<ReturnType<typeof byFunction>>, { id: number }>(true)
 cached(cache, 300, load)

@@ -31,6 +31,13 @@ export class Users {
     loads += 1
     return 3
   }
+
+  @Cached(cache, { ttl: 60, tags: ['country:{0}'], unless: (n: number) => n < 0, cacheErrors: RangeError })
+  async members(country: string): Promise<number> {
+    loads += 1
+    if (country === '') throw new RangeError('no country')
+    return country === 'none' ? -1 : country.length
+  }
 }
 
 class Wrong {
@@ -40,3 +47,15 @@ class Wrong {
 }
 
 export { Wrong }
+
+export class Admins extends Users {}
+
+export async function typed(users: Users): Promise<number> {
+  const members = Cached.of(users, 'members')
+  await members.invalidate('se')
+  // @ts-expect-error: the argument is text
+  members.getKey(7)
+  // @ts-expect-error: no method
+  const nothing = () => Cached.of(users, 'nothing')
+  return typeof nothing === 'function' ? members.refresh('se') : 0
+}

@@ -20,13 +20,20 @@ class Fetched(Generic[T]):
         value: the value.
         ttl: how long it is fresh, instead of what the call says.
         tags: tags beside those of the call.
+        keep: whether it is stored at all. Those who wait for it get it in any case; what is stored already stays.
     """
 
-    __slots__ = ("tags", "ttl", "value")
+    __slots__ = ("keep", "tags", "ttl", "value")
 
     def __init__(
-        self, value: T, *, ttl: float | timedelta | None = None, tags: Iterable[str] | None = None
+        self,
+        value: T,
+        *,
+        ttl: float | timedelta | None = None,
+        tags: Iterable[str] | None = None,
+        keep: bool = True,
     ) -> None:
         self.value = value
         self.ttl = ttl
         self.tags = tags
+        self.keep = keep

@@ -20,6 +20,9 @@ from ._scrubjay import MISS, Turn
 HELD: ContextVar[tuple[int, ...]] = ContextVar("scrubjay_held", default=())
 """The leases of the fetches inside which the current code runs. The native half reads it."""
 
+REMEMBERS = "__scrubjay_remembers__"
+"""The attribute of a fetch that says which of its errors are remembered."""
+
 _REFRESHES: set[asyncio.Task[None]] = set()
 """Refreshes that run behind their callers: a loop holds its tasks only weakly."""
 
@@ -30,7 +33,7 @@ def lead(turn: Turn, fetch: Callable[[], Any]) -> Any:
     try:
         value = fetch()
     except Exception as error:
-        stale = failed(turn, error)
+        stale = failed(turn, error, fetch)
         if stale is MISS:
             raise
         return stale
@@ -53,7 +56,7 @@ async def alead(turn: Turn, fetch: Callable[[], Any]) -> Any:
         if inspect.isawaitable(value):
             value = await value
     except Exception as error:
-        stale = failed(turn, error)
+        stale = failed(turn, error, fetch)
         if stale is MISS:
             raise
         return stale
@@ -68,7 +71,7 @@ async def alead(turn: Turn, fetch: Callable[[], Any]) -> Any:
 def fulfil(turn: Turn, fetched: Any) -> Any:
     """Tell what a fetch has brought; what the caller is to be given."""
     if type(fetched) is Fetched:
-        return turn.fulfil(fetched.value, fetched.ttl, fetched.tags)
+        return turn.fulfil(fetched.value, fetched.ttl, fetched.tags, fetched.keep)
     return turn.fulfil(fetched)
 
 
@@ -127,13 +130,22 @@ def release(outside: Token[tuple[int, ...]] | None) -> None:
             HELD.reset(outside)
 
 
-def failed(turn: Turn, error: Exception) -> Any:
+def failed(turn: Turn, error: Exception, fetch: Any = None) -> Any:
     """Tell that the fetch of a turn failed. A value past its ttl to serve instead, or `MISS`."""
+    remembers = getattr(fetch, REMEMBERS, None)
     try:
         message = str(error) or type(error).__name__
     except Exception:
         message = type(error).__name__
-    return turn.fail(error, message, isinstance(error, NotFound))
+    if remembers is None:
+        return turn.fail(error, message, isinstance(error, NotFound))
+    remembered = False
+    try:
+        remembered = bool(remembers(error))
+    finally:
+        # Whatever the predicate does, those who wait are told.
+        stale = turn.fail(error, message, isinstance(error, NotFound), remembered)
+    return stale
 
 
 def refused(value: Any, operation: str) -> InvalidOption:

@@ -31,12 +31,13 @@ pub struct Fetched<T> {
     pub(crate) value: T,
     pub(crate) ttl: Ttl,
     pub(crate) tags: Vec<String>,
+    pub(crate) keep: bool,
 }
 
 impl<T> Fetched<T> {
     /// A value, stored as its call says.
     pub fn new(value: T) -> Self {
-        Fetched { value, ttl: Ttl::Default, tags: Vec::new() }
+        Fetched { value, ttl: Ttl::Default, tags: Vec::new(), keep: true }
     }
 
     /// How long the value is fresh, instead of what the call says.
@@ -50,6 +51,13 @@ impl<T> Fetched<T> {
     #[must_use]
     pub fn tags<S: Into<String>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
         self.tags = tags.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the value is stored at all; those who wait for it get it in any case. What is stored already stays.
+    #[must_use]
+    pub fn keep(mut self, keep: bool) -> Self {
+        self.keep = keep;
         self
     }
 }

@@ -298,12 +298,14 @@ impl CacheService {
         put: &PutOptions,
         out: &mut PartialError<T>,
     ) {
-        let Fetched { value, ttl, tags } = fetched;
+        let Fetched { value, ttl, tags, keep } = fetched;
         let stored = lease.map_or(Ok(()), |lease| {
             let id = lease.into_id();
             let options = SetOptions { ttl, codec: put.codec, tags };
             self.encode("get_or_fetch_many", &value, options)
-                .and_then(|(value, put)| self.tiers().fulfil(id, &value, &put).map(drop))
+                .and_then(|(value, put)| {
+                    self.tiers().fulfil(id, &value, &PutOptions { discard: !keep, ..put }).map(drop)
+                })
                 .inspect_err(|error| drop(self.tiers().fail_with(id, error)))
         });
         match stored {

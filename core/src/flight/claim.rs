@@ -25,6 +25,7 @@ use super::tagged::TAGS_OUTLIVE;
 use super::tiers::Tiers;
 use crate::error::Result;
 use crate::host::{Answer, process};
+use crate::mutant::{Mutant, is_broken};
 use crate::redis::{Acquired, Read, Seen, Token};
 use crate::tags::Looked;
 use crate::wire::Kick;
@@ -59,7 +60,7 @@ pub(super) struct Wish {
 impl Wish {
     /// To load what nobody has.
     pub fn load(flight: Arc<Flight<Record>>) -> Self {
-        let token = rand::random();
+        let token = new_token();
         Wish {
             flight,
             force: false,
@@ -143,7 +144,7 @@ impl Tiers {
                 if !wish.ahead && wish.again > 0 && !self.is_last(&wish.flight.key, wish.before, sequence) {
                     // The key was written since: so the lease is lost, and what is loaded now would be stored nowhere.
                     grip.forget();
-                    wish.token = rand::random();
+                    wish.token = new_token();
                     wish.again -= 1;
                     return self.claim(vec![wish], None).go_behind();
                 }
@@ -276,6 +277,16 @@ struct Circumstances {
     server_now: u64,
     looked: Arc<Looked>,
     fenced: bool,
+}
+
+/// One for each attempt.
+fn new_token() -> Token {
+    if is_broken(Mutant::TokenPerClient) {
+        let mut token = [1; 16];
+        token[..4].copy_from_slice(&std::process::id().to_le_bytes());
+        return token;
+    }
+    rand::random()
 }
 
 /// Wishes that are still open; what is left of them is answered as unreachable: no flight is left without an end.

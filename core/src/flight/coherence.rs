@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::host::{ConsistencyToken, Position};
 use crate::key;
 use crate::memory::MemoryCache;
+use crate::mutant::{Mutant, is_broken};
 use crate::redis::{Kind, Listener, Message};
 
 /// What was known of a key before it was read in the shared tier.
@@ -42,7 +43,7 @@ impl Tiers {
     /// Whether a record with this number, read since `before`, may be stored: no later write was told.
     pub(super) fn is_last(&self, key: &[u8], before: Before, generation: u64) -> bool {
         let heard = self.heard.of(key);
-        heard == before.heard || heard <= generation
+        heard == before.heard || heard <= generation || is_broken(Mutant::NoTicket)
     }
 
     /// Puts what was read since `before` into memory. Called under the lock of its shard of the flight table.

@@ -12,6 +12,7 @@ use super::tagged::{TAGS_OUTLIVE, UNSURE};
 use super::tiers::Tiers;
 use super::unstored::{Given, Stored};
 use crate::error::Result;
+use crate::mutant::{Mutant, is_broken};
 use crate::redis::{Seen, Slot};
 use crate::tags::{Looked, Tag, Verdict};
 use crate::wire::Kick;
@@ -38,7 +39,9 @@ impl Tiers {
             at: self.clock.now_ms(),
             after: grip.as_ref().map(Grip::sequence).filter(|sequence| *sequence != 0),
         };
-        if ended.void {
+        // Without this the fence of the server is alone.
+        let alone = is_broken(Mutant::NoFence) || is_broken(Mutant::TokenPerClient);
+        if ended.void && !(alone && grip.is_some()) {
             self.note_unstored(key, given);
             // The write has ended the lease as well.
             grip.into_iter().for_each(Grip::forget);

@@ -145,7 +145,7 @@ impl Tiers {
     /// A fresh record as an answer; none when it does not decode.
     fn answer_with(&self, record: &Record) -> Option<Answer> {
         if record.negative {
-            return Some(Answer::Failed(Error::not_found()));
+            return Some(Answer::Failed(record.failure()));
         }
         self.value_of(record).map(|value| Answer::Hit { value, lease: None, copy: None })
     }
@@ -291,8 +291,11 @@ impl Tiers {
         let ended = self.table.end(lease, |key, ended| {
             let took = u32::try_from(ended.took).unwrap_or(u32::MAX);
             self.lease_time.note(took);
-            let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took, tags);
-            kick = self.keep(key, record, ended);
+            // What is not kept is given to those who wait, and its lease in the shared tier goes back.
+            if !o.discard {
+                let record = self.lived(stored, ttl.unwrap_or(ended.put.ttl), took, tags);
+                kick = self.keep(key, record, ended);
+            }
         })?;
         kick.go_behind();
         self.table.deliver(ended, || Answer::Hit { value: value.clone(), lease: None, copy: None });
@@ -306,7 +309,7 @@ impl Tiers {
                 let mut kick = Kick::NONE;
                 let ended = self.table.end(lease, |key, ended| {
                     let tags = ended.put.tags.clone();
-                    kick = self.keep(key, self.negative(tags), ended);
+                    kick = self.keep(key, self.negative(tags, ""), ended);
                 })?;
                 kick.go_behind();
                 self.table.deliver(ended, || Answer::Failed(Error::not_found()));
@@ -317,6 +320,20 @@ impl Tiers {
             }
             _ => self.fail_with(lease, &Error::fetch_failed(failure.message, ErrorRef::new(failure.error_ref))),
         }
+    }
+
+    /// The fetch failed with `error`, and that is remembered for `negative_ttl`: later callers get `FetchFailed` with its
+    /// message. Nothing stale is served instead, for this is the answer.
+    pub fn fail_remembered(&self, lease: u64, error: &Error) -> Result<()> {
+        let mut kick = Kick::NONE;
+        let ended = self.table.end(lease, |key, ended| {
+            let tags = ended.put.tags.clone();
+            kick = self.keep(key, self.negative(tags, &error.message()), ended);
+        })?;
+        self.counters.load_errors.add(1);
+        kick.go_behind();
+        self.table.deliver(ended, || Answer::Failed(error.clone()));
+        Ok(())
     }
 
     /// The fetch failed with `error` of Rust: "not found" is remembered, anything else is shared as it is.

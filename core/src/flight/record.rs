@@ -21,7 +21,7 @@ pub(crate) const MAX_DEPTH: usize = 64;
 pub(crate) struct Record {
     pub codec: Codec,
     pub bytes: Bytes,
-    /// The source said that there is nothing.
+    /// There is no value: the source said that there is nothing, or failed with the message that stands in `bytes`.
     pub negative: bool,
     /// The end of its ttl.
     pub expires: u64,
@@ -93,6 +93,14 @@ impl Clone for Stamp {
 }
 
 impl Record {
+    /// What a negative record answers with.
+    pub fn failure(&self) -> Error {
+        match self.bytes.is_empty() {
+            true => Error::not_found(),
+            false => Error::fetch_failed(String::from_utf8_lossy(&self.bytes).into_owned(), None),
+        }
+    }
+
     /// The value as a host gets it: MessagePack becomes JSON.
     pub fn payload(&self) -> Result<Value> {
         match self.codec {

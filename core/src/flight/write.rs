@@ -244,9 +244,9 @@ impl Tiers {
         }
     }
 
-    /// A remembered "not found".
-    pub(super) fn negative(&self, tags: TagSet) -> Record {
-        let nothing = Value { codec: Codec::Raw, bytes: bytes::Bytes::new() };
+    /// A remembered "not found", or a failure with this message.
+    pub(super) fn negative(&self, tags: TagSet, message: &str) -> Record {
+        let nothing = Value { codec: Codec::Raw, bytes: cut(message, LONGEST_MESSAGE).to_owned().into() };
         let record = self.lived(nothing, self.options.negative_ttl, 0, tags);
         Record { negative: true, stale_until: record.expires, ..record }
     }
@@ -259,6 +259,15 @@ struct Written {
     /// As of [`Table::ticket`](super::table::Table::ticket), taken with the write.
     ticket: u64,
     fresh_until: u64,
+}
+
+/// So much of a message is remembered, in bytes.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// At most so many bytes of a text, and no half of a character.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// Bytes are always raw, and nothing else ever is: raw cannot be asked for.

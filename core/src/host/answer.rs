@@ -33,6 +33,8 @@ pub struct PutOptions {
     pub codec: Option<Codec>,
     /// The tags of the entry, each 1 to 128 bytes of UTF-8. With a fulfil: more tags than its `begin` said.
     pub tags: Vec<Vec<u8>>,
+    /// With a fulfil: those who wait get the value, and it is stored nowhere.
+    pub discard: bool,
 }
 
 /// How a `get_or_fetch` is to be answered.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::answer::{ConsistencyToken, FetchFailure, FetchOptions, Payload, PutOptions, Receipt, Step, Value};
 use super::copies::Language;
+use super::error_ref::ErrorRef;
 use super::queue::Queue;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flight::{Generations, QueueReply, Tiers};
 use crate::memory::{Copy, SlotRef, SlotTable, Table};
 use crate::options::{Options, UpdateOptions};
@@ -213,6 +214,17 @@ impl Cache {
     /// `LeaseExpired` when the lease has ended: nothing has changed.
     pub fn fail(&self, lease: u64, failure: FetchFailure) -> Result<Option<Payload>> {
         self.tiers().fail(lease, failure)
+    }
+
+    /// As [`Cache::fail`] with `FetchFailed`, and the failure is remembered for `negative_ttl`: later callers get `FetchFailed`
+    /// with its message, as they would get `NotFound`. Nothing stale is served instead.
+    ///
+    /// # Errors
+    /// `LeaseExpired` when the lease has ended: nothing has changed.
+    pub fn fail_remembered(&self, lease: u64, message: String, error_ref: u64) -> Result<()> {
+        // An empty message would say that there is nothing.
+        let message = if message.is_empty() { "the fetch failed".to_owned() } else { message };
+        self.tiers().fail_remembered(lease, &Error::fetch_failed(message, ErrorRef::new(error_ref)))
     }
 
     /// The holder of `lease` gave up: the next waiter leads, or the update ends. Does nothing for a lease that has ended.

@@ -5,35 +5,26 @@
 //! imitate one of the template. Two placeholders must therefore be parted by at least one character that is
 //! always escaped in values.
 
-use crate::error::{Error, ErrorKind, Result};
+pub use super::arg::Arg;
+pub use super::call::{MAX_ARGUMENTS, MAX_NAME, Named};
+pub use super::path::{First, Part, Path};
 
-/// One argument of a template.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Arg<'a> {
-    /// Text, as it is.
-    Str(&'a str),
-    /// An integer in decimal digits, of any size.
-    Int(&'a str),
-    /// A float, as JSON writes it.
-    Float(f64),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`.
-    Null,
-}
+use super::arg::{escape, is_plain};
+use super::number::shortest;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
     /// What it makes, for errors: `key` or `tags`.
     what: &'static str,
-    parts: Vec<Part>,
+    parts: Vec<Piece>,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum Piece {
     Literal(String),
-    Placeholder(String),
+    Placeholder(Path),
 }
 
 impl Template {
@@ -65,28 +56,26 @@ impl Template {
                     literal.push(character);
                 }
                 '{' => {
-                    let mut name = String::new();
+                    let mut text = String::new();
                     loop {
                         match characters.next() {
                             Some('}') => break,
                             Some('{') | None => return Err(invalid("has a '{' without its '}'")),
-                            Some(character) => name.push(character),
+                            Some(character) => text.push(character),
                         }
                     }
-                    if name.is_empty() {
-                        return Err(invalid("has an empty placeholder"));
-                    }
+                    let path = Path::parse(&text).map_err(|wrong| invalid(&format!("{wrong}: {{{text}}}")))?;
                     if !literal.is_empty() {
-                        parts.push(Part::Literal(std::mem::take(&mut literal)));
+                        parts.push(Piece::Literal(std::mem::take(&mut literal)));
                     }
-                    parts.push(Part::Placeholder(name));
+                    parts.push(Piece::Placeholder(path));
                 }
                 '}' => return Err(invalid("has a '}' without its '{'")),
                 character => literal.push(character),
             }
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(Piece::Literal(literal));
         }
         let template = Template { what, parts };
         template.check_separators()?;
@@ -95,10 +84,10 @@ impl Template {
 
     fn check_separators(&self) -> Result<()> {
         let placeholders: Vec<usize> =
-            (0..self.parts.len()).filter(|index| matches!(self.parts[*index], Part::Placeholder(_))).collect();
+            (0..self.parts.len()).filter(|index| matches!(self.parts[*index], Piece::Placeholder(_))).collect();
         for pair in placeholders.windows(2) {
             let between = self.parts[pair[0] + 1..pair[1]].first();
-            let parted = matches!(between, Some(Part::Literal(text)) if text.bytes().any(is_separator));
+            let parted = matches!(between, Some(Piece::Literal(text)) if text.bytes().any(is_separator));
             if !parted {
                 return Err(invalid(
                     self.what,
@@ -109,28 +98,28 @@ impl Template {
         Ok(())
     }
 
-    /// The names of the placeholders, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    /// What its placeholders name, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Placeholder(name) => Some(name.as_str()),
-            Part::Literal(_) => None,
+            Piece::Placeholder(path) => Some(path),
+            Piece::Literal(_) => None,
         })
     }
 
-    /// The key for these arguments, each asked for by name.
+    /// The key for the arguments that `find` gives for the placeholders, which are asked for in their order.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] naming the placeholder that has no argument, or one that cannot stand in a
     /// key.
-    pub fn render<'a>(&self, mut arg: impl FnMut(&str) -> Option<Arg<'a>>) -> Result<String> {
+    pub fn render(&self, mut find: impl FnMut(&Path) -> Option<Arg>) -> Result<String> {
         let mut key = String::new();
         for part in &self.parts {
             match part {
-                Part::Literal(text) => key.push_str(text),
-                Part::Placeholder(name) => match arg(name) {
-                    Some(arg) => arg.render(self.what, name, &mut key)?,
+                Piece::Literal(text) => key.push_str(text),
+                Piece::Placeholder(path) => match find(path) {
+                    Some(argument) => self.put(&argument, path, &mut key)?,
                     None => {
-                        let message = format!("has a placeholder {{{name}}} without a usable argument");
+                        let message = format!("has a placeholder {{{}}} without a usable argument", path.text);
                         return Err(invalid(self.what, &message));
                     }
                 },
@@ -138,61 +127,31 @@ impl Template {
         }
         Ok(key)
     }
-}
 
-impl Arg<'_> {
-    fn render(self, what: &'static str, name: &str, key: &mut String) -> Result<()> {
-        match self {
-            Arg::Str(text) | Arg::Int(text) => escape(text, key),
-            Arg::Bool(value) => key.push_str(if value { "true" } else { "false" }),
+    fn put(&self, argument: &Arg, path: &Path, key: &mut String) -> Result<()> {
+        match argument {
+            Arg::Str(text) | Arg::Digits(text) => escape(text.as_bytes(), key),
+            Arg::Int(value) => key.push_str(&value.to_string()),
+            Arg::Bytes(bytes) => escape(bytes, key),
+            Arg::Bool(value) => key.push_str(if *value { "true" } else { "false" }),
             Arg::Null => key.push_str("null"),
-            Arg::Float(value) if value.is_finite() => escape(&json_float(value), key),
-            Arg::Float(_) => {
-                let message = format!("cannot hold NaN or an infinity, the argument {{{name}}}");
-                return Err(invalid(what, &message));
-            }
+            Arg::Float(value) if value.is_finite() => escape(shortest(*value).as_bytes(), key),
+            Arg::Float(_) => return Err(self.unusable("NaN or an infinity", path)),
+            Arg::List(_) | Arg::Tuple(_) | Arg::Set(_) => return Err(self.unusable("a list or a set", path)),
+            Arg::Map(_) => return Err(self.unusable("an object or a map", path)),
+            Arg::Typed(name, _) => return Err(self.unusable(&format!("a {name}"), path)),
         }
         Ok(())
     }
-}
 
-/// A float as JavaScript writes it, which every language can do: whole numbers without a fraction.
-fn json_float(value: f64) -> String {
-    if value == value.trunc() && value.abs() < 1e21 {
-        return format!("{:.0}", if value == 0.0 { 0.0 } else { value });
+    fn unusable(&self, what: &str, path: &Path) -> Error {
+        invalid(self.what, &format!("cannot hold {what}, the argument {{{}}}", path.text))
     }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-7..21).contains(&exponent) {
-        return format!("{value}");
-    }
-    format!("{digits}e{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
-}
-
-/// A key from a name and the canonical JSON of its arguments: each behind its length, so that no two different
-/// pairs meet.
-pub fn default_key(name: &str, arguments: &str) -> String {
-    format!("{}:{name}:{}:{arguments}", name.len(), arguments.len())
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
 /// Whether no escaped value can hold this byte.
 fn is_separator(byte: u8) -> bool {
     !is_plain(byte) && byte != b'%'
-}
-
-fn escape(text: &str, key: &mut String) {
-    for byte in text.bytes() {
-        if is_plain(byte) {
-            key.push(char::from(byte));
-        } else {
-            key.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }
 
 fn invalid(what: &str, message: &str) -> Error {

@@ -1,4 +1,4 @@
-use super::template::{Arg, Template, default_key};
+use super::template::{Arg, Named};
 use super::*;
 
 #[derive(serde::Deserialize)]
@@ -8,14 +8,6 @@ struct KeyVector {
     key_hex: String,
     redis_key_hex: Option<String>,
     hash: Option<String>,
-    error: Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct TemplateVector {
-    template: String,
-    args: serde_json::Map<String, serde_json::Value>,
-    key: Option<String>,
     error: Option<String>,
 }
 
@@ -49,32 +41,51 @@ fn the_key_vectors() {
 }
 
 #[test]
-fn the_template_vectors() {
-    let text = include_str!("../../../tests/vectors/templates.json");
-    let file: Vectors<TemplateVector> = serde_json::from_str(text).expect("vectors");
-    for TemplateVector { template, args, key, error } in file.vectors {
-        let numbers: std::collections::HashMap<&str, String> =
-            args.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
-        let arg = |name: &str| match args.get(name)? {
-            serde_json::Value::Null => Some(Arg::Null),
-            serde_json::Value::Bool(value) => Some(Arg::Bool(*value)),
-            serde_json::Value::String(text) => Some(Arg::Str(text)),
-            serde_json::Value::Number(number) if number.is_f64() => number.as_f64().map(Arg::Float),
-            serde_json::Value::Number(_) => numbers.get(name).map(|digits| Arg::Int(digits)),
-            _ => None,
-        };
-        match (Template::parse(&template).and_then(|template| template.render(arg)), error) {
-            (Ok(rendered), None) => assert_eq!(Some(rendered), key, "{template}"),
-            (Err(found), Some(kind)) => assert_eq!(found.kind().name(), kind, "{template}"),
-            (rendered, error) => panic!("{template}: {rendered:?} against {error:?}"),
-        }
-    }
+fn default_keys_of_different_calls_never_meet() {
+    let (list, text) = (Arg::List(vec![Arg::Int(1)]), |text: &str| Arg::Str(text.to_owned()));
+    let key = |name: &str, arguments: &[Arg], named: &[(&str, Arg)]| {
+        let named: Vec<(String, Arg)> =
+            named.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Named::new(name).expect("a name").key(arguments, &named)
+    };
+    let keys = [
+        key("f", &[], &[]),
+        key("f", std::slice::from_ref(&list), &[]),
+        key("f", &[text("[1]")], &[]),
+        key("f", &[Arg::Tuple(vec![Arg::Int(1)])], &[]),
+        key("f", &[Arg::Set(vec![Arg::Int(1)])], &[]),
+        key("f", &[Arg::Int(1), Arg::Int(2)], &[]),
+        key("f", &[Arg::Int(1)], &[("b", Arg::Int(2))]),
+        key("f", &[Arg::Map(vec![(text("b"), Arg::Int(2))])], &[]),
+        key("f", &[], &[("b", Arg::Int(2))]),
+        key("f", &[], &[("b=2,c", Arg::Int(2))]),
+        key("f", &[], &[("b", Arg::Int(2)), ("c", Arg::Int(2))]),
+        key("f(1)", &[], &[]),
+        key("f", &[Arg::Typed("Colour".to_owned(), Box::new(Arg::Int(3)))], &[]),
+        key("f", &[Arg::Typed("Colour(3".to_owned(), Box::new(Arg::Int(3)))], &[]),
+        key("f", &[Arg::Digits("1".repeat(40))], &[]),
+    ];
+    let distinct: std::collections::HashSet<&String> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    assert_eq!(keys[10], key("f", &[], &[("c", Arg::Int(2)), ("b", Arg::Int(2))]));
+    assert_eq!(keys[6], "f(1,b=2)");
 }
 
 #[test]
-fn default_keys_of_different_calls_never_meet() {
-    assert_ne!(default_key("a", "b:1:c"), default_key("a:1:b", "c"));
-    assert_ne!(default_key("f", "[1]"), default_key("f", "[\"1\"]"));
+fn what_has_no_order_has_one_key() {
+    let items = [Arg::Int(10), Arg::Int(9), Arg::Str("a".to_owned()), Arg::Float(-0.5)];
+    let reversed: Vec<Arg> = items.iter().rev().cloned().collect();
+    assert_eq!(Arg::Set(items.to_vec()).canonical(), Arg::Set(reversed.clone()).canonical());
+    let pairs = |items: &[Arg]| Arg::Map(items.iter().map(|item| (item.clone(), item.clone())).collect());
+    assert_eq!(pairs(&items).canonical(), pairs(&reversed).canonical());
+    assert_ne!(Arg::List(items.to_vec()).canonical(), Arg::List(reversed).canonical());
+}
+
+#[test]
+fn integers_have_one_form() {
+    assert_eq!(Arg::integer("-170141183460469231731687303715884105728".to_owned()), Arg::Int(i128::MIN));
+    let beyond = "170141183460469231731687303715884105728".to_owned();
+    assert_eq!(Arg::integer(beyond.clone()), Arg::Digits(beyond));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //!  ├─ admission       how much may be in flight
 //!  ├─ commands        what is read, and what replies mean
 //!  ├─ fenced          what is changed, by scripts: leases, writes, invalidations
+//!  ├─ leasing         who loads a key
 //!  ├─ holding         keys that are held while their writers are at work
 //!  ├─ plain           entries of programs that know nothing of Scrubjay
 //!  ├─ sweep           frees what a clear has ended
@@ -36,6 +37,7 @@ pub(crate) mod fuzzing;
 mod handshake;
 mod holding;
 mod landing;
+mod leasing;
 mod link;
 mod net;
 mod pending;
@@ -56,8 +58,9 @@ mod trouble;
 pub(crate) use address::{Address, TlsAndAuth};
 pub(crate) use admission::Slot;
 pub(crate) use behind::{Added, Done, Partition, StreamEntry, StreamSpace};
-pub(crate) use fenced::{Cause, Claim, Leaving, Seen, Token};
+pub(crate) use fenced::{Cause, Leaving, Seen, Token};
 pub(crate) use holding::{Hold, Holds, Numbers, Placed, TagHold};
+pub(crate) use leasing::Claim;
 pub(crate) use plain::Plain;
 pub(crate) use push::{Kind, Listener, Message};
 pub(crate) use scripts::{Acquired, Landed, Revalidated};

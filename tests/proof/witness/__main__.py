@@ -97,6 +97,8 @@ def trouble(name: str, result: dict) -> str | None:
         return None if result["violations"] else "the checker found nothing"
     if not result["fault_proof"].get("struck", False):
         return "the fault did not strike"
+    if result["fault_proof"].get("sessions_left", 0):
+        return "sessions with a server that takes no writes have not ended"
     if result["violations"]:
         return f"{result['violations']} violations: {result['kinds']}"
     if result["reads"] <= result["failed_reads"] + result["misses"]:

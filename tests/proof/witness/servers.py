@@ -51,11 +51,12 @@ def demote(stage: Stage) -> dict[str, int]:
             redis.command("REPLICAOF", "127.0.0.1", other.port)
             time.sleep(3 * stage.max_staleness + 0.5)
             role = redis.info("replication")["role"]
+            left = listeners(redis)
             refused = refusals(redis) - refused
             redis.command("REPLICAOF", "NO", "ONE")
     finally:
         other.stop()
-    return {"struck": role == "slave" and refused > 0, "refused_writes": refused}
+    return {"struck": role == "slave" and refused > 0, "refused_writes": refused, "sessions_left": left}
 
 
 def refusals(redis: object) -> int:
@@ -96,7 +97,7 @@ def overflow(stage: Stage) -> dict[str, int]:
         keys = [b"%s%s%d" % (ENTRIES, b"x" * 900, number) for number in range(900)]
         begun = time.monotonic()
         while overflows(stage) == before and time.monotonic() - begun < 5:
-            redis.command("EVAL", INVALIDATE, len(keys) + 1, SEQUENCE, *keys, CHANNEL, len(ENTRIES))
+            redis.command("EVAL", INVALIDATE, len(keys) + 1, SEQUENCE, *keys, CHANNEL, len(ENTRIES), b"")
         worker.thaw()
         closed = overflows(stage) - before
         redis.command("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
