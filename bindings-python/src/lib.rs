@@ -13,6 +13,7 @@ mod answer;
 mod args;
 mod argument;
 mod batch;
+mod behind;
 mod blocking;
 mod by_slot;
 mod cache;
@@ -57,6 +58,8 @@ mod _scrubjay {
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
+    use super::behind::Behind;
+    #[pymodule_export]
     use super::cache::Cache;
     #[pymodule_export]
     use super::errors::Failure;
@@ -80,6 +83,8 @@ mod _scrubjay {
     use super::turn::Turn;
     #[pymodule_export]
     use super::update::{abegin_update, aend_update, aexplain, begin_update, check_write, end_update, explain};
+    #[pymodule_export]
+    use super::writes::{Handed, Write};
 
     use pyo3::prelude::*;
     use pyo3::types::PyFunction;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import assert_type
 
-from scrubjay import CacheService, PartialError, Receipt, Stats, cached
+from scrubjay import CacheService, DrainReport, PartialError, Receipt, Rejected, Stats, Write, WriteBehind, cached
 
 
 def test_calls_have_types(cache: CacheService) -> None:
@@ -53,6 +53,27 @@ def test_the_decorator_keeps_types(cache: CacheService) -> None:
     assert_type(plain.cache_key(1), str | bytes)
     assert_type(Things().thing(1, deep=True), str)
     assert_type(Things.thing.invalidate(Things(), 1), Receipt)
+    asyncio.run(main())
+
+
+def test_a_write_behind_has_types(cache: CacheService) -> None:
+    def write(writes: list[Write]) -> list[Rejected]:
+        assert_type(writes[0].key, str)
+        return []
+
+    async def awrite(writes: list[Write]) -> None:
+        await asyncio.sleep(0 * len(writes))
+
+    with cache.write_behind("a", write, ack="memory", max_age=60) as behind:
+        assert_type(behind, WriteBehind)
+        assert_type(behind.set("k", 1), Receipt | None)
+        assert_type(behind.flush(), DrainReport)
+
+    async def main() -> None:
+        async with cache.write_behind("b", awrite, ack="memory") as behind:
+            assert_type(await behind.adelta("k", 1), Receipt | None)
+            assert_type(await behind.adead_letters(), list[Write])
+
     asyncio.run(main())
 
 

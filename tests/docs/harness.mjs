@@ -1,5 +1,5 @@
 import assert from 'node:assert'
-import { CacheService, cached } from 'scrubjay'
+import { CacheService, Rejected, cached } from 'scrubjay'
 
 const db = { loadUser: async (id) => ({ id }), renameUser: async () => 1 }
 

@@ -1,6 +1,6 @@
 import asyncio
 
-from scrubjay import CacheService, cached
+from scrubjay import CacheService, Rejected, cached
 
 
 class Database:

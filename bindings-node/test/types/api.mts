@@ -1,7 +1,7 @@
 // What TypeScript makes of the package, from an ES module: checked by tsc, never run.
 
 import {
-  CacheService, Cached, MemoryCache, NotFound, PartialError, ScrubjayError, cached, fetched as adaptively,
+  CacheService, Cached, MemoryCache, NotFound, PartialError, Rejected, ScrubjayError, WriteBehind, cached, fetched as adaptively,
   type CacheOptions, type CachedFunction, type Codec, type ErrorCode, type Explanation, type Receipt, type SharedOptions, type Stats,
 } from 'scrubjay'
 
@@ -135,6 +135,15 @@ same<Awaited<ReturnType<typeof users.getMany>>, Map<number, User>>(true)
 // @ts-expect-error: the key is a number
 await users.set('7', { id: 7, name: 'Ada' })
 await cache.update([], () => 1, { tags: ['users'] })
+
+const behind = cache.writeBehind('stock', async (writes) => writes.map((write) => new Rejected(write, 'no')), { ack: 'memory', onFull: 'reject' })
+same<Awaited<ReturnType<typeof behind.set>>, Receipt | undefined>(true)
+for await (const writes of behind) same<(typeof writes)[number]['kind'], 'set' | 'delete' | 'delta'>(true)
+cache.writeBehind('stock', { directory: '/var/lib/stock' }).run((writes) => { behind.ack(writes) }, { linger: 1 })
+// @ts-expect-error: a writer returns rejections, or nothing
+cache.writeBehind('stock', (writes) => writes)
+// @ts-expect-error: it is made by a cache
+new WriteBehind()
 
 try {
   await cache.getOrFetchMany(['a'], 60, () => { throw new NotFound('no such user') })
