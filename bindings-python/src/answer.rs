@@ -54,8 +54,8 @@ pub(crate) fn is_signal(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<Signal>()
 }
 
-/// An answer as an object: a value, a [`Turn`], a [`Receipt`], a [`Signal`], a list of such, or a
-/// [`Failure`](errors::Failure).
+/// An answer as an object: a value, a [`Turn`], a [`Receipt`], a [`Signal`], a batch of writes, a list of such, or
+/// a [`Failure`](errors::Failure).
 pub(crate) fn object<'py>(py: Python<'py>, cache: &host::Cache, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
     match answer {
         Answer::Hit { value, lease, .. } | Answer::Stale { value, lease } => hit(py, cache, &value, lease),
@@ -67,7 +67,7 @@ pub(crate) fn object<'py>(py: Python<'py>, cache: &host::Cache, answer: Answer) 
             let objects: PyResult<Vec<_>> = answers.into_iter().map(|answer| object(py, cache, answer)).collect();
             Ok(PyList::new(py, objects?)?.into_any())
         }
-        Answer::Writes(writes) => writes::list(py, writes),
+        Answer::Writes(writes) => writes::Handed::object(py, writes),
         Answer::Count(count) => Ok(count.into_pyobject(py)?.into_any()),
         Answer::Drained(report) => writes::report(py, report),
         Answer::Failed(error) => {

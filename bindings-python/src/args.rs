@@ -192,17 +192,22 @@ fn codec(operation: &str, object: &Bound<'_, PyAny>) -> PyResult<Codec> {
 /// The options of a cache as the JSON that the core reads. What JSON cannot say becomes a text that the core
 /// refuses in its own words.
 pub(crate) fn options(options: &Bound<'_, PyDict>) -> PyResult<Bytes> {
+    options_of("open", options)
+}
+
+/// The same for what is opened by another operation.
+pub(crate) fn options_of(operation: &str, options: &Bound<'_, PyDict>) -> PyResult<Bytes> {
     let py = options.py();
     let plain = PyDict::new(py);
     for (name, value) in options.iter() {
         plain.set_item(&name, option(&value)?)?;
     }
-    match encode::value("open", &plain.into_any()) {
+    match encode::value(operation, &plain.into_any()) {
         Ok(value) => Ok(value.bytes),
         Err(unreadable) => {
             let message = unreadable.value(py).getattr("message")?.extract::<String>()?;
             let message = message.strip_prefix("$.").unwrap_or(&message);
-            Err(error(py, ErrorKind::InvalidOption, "open", message))
+            Err(error(py, ErrorKind::InvalidOption, operation, message))
         }
     }
 }

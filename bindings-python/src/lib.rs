@@ -12,6 +12,7 @@ mod aio;
 mod answer;
 mod args;
 mod batch;
+mod behind;
 mod blocking;
 mod by_slot;
 mod cache;
@@ -54,6 +55,8 @@ mod _scrubjay {
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]
+    use super::behind::Behind;
+    #[pymodule_export]
     use super::cache::Cache;
     #[pymodule_export]
     use super::encode::canonical_json;
@@ -79,6 +82,8 @@ mod _scrubjay {
     use super::turn::Turn;
     #[pymodule_export]
     use super::update::{abegin_update, aend_update, aexplain, begin_update, check_write, end_update, explain};
+    #[pymodule_export]
+    use super::writes::{Handed, Write};
 
     use pyo3::prelude::*;
     use pyo3::types::PyFunction;

@@ -12,7 +12,7 @@ use crate::answer::miss;
 use crate::held::Fetching;
 use crate::{args, decode, encode, errors};
 
-/// The caller is to run its fetch, or the write of its update. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
+/// The caller is to run its fetch, or the write of its update or of a full write-behind. What becomes of it is said by `fulfil`, `fail` or `abandon`; a turn that is
 /// dropped, because its task or thread has ended, is abandoned.
 #[pyclass(frozen, module = "scrubjay._scrubjay")]
 pub(crate) struct Turn {
@@ -61,6 +61,11 @@ impl Turn {
     /// The fetch is the caller's own affair.
     pub(crate) fn bypass<'py>(py: Python<'py>, cache: &host::Cache) -> PyResult<Bound<'py, PyAny>> {
         Self::object(py, cache, None, None)
+    }
+
+    /// The number of the lease, 0 for a fetch that is not shared.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn take(&self) -> Option<Lease> {

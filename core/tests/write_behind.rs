@@ -242,6 +242,8 @@ async fn a_full_one_refuses_or_has_its_caller_write() {
     assert!(!turn.is_finished());
     behind.ack(&[first[0].number]);
     let Accepted::Yours(turn) = turn.await.unwrap().unwrap() else { panic!("it is the caller's turn") };
+    let write = turn.write().expect("its time is not over");
+    assert!((write.kind, write.sequence > first[0].sequence) == (WriteKind::Set, true), "{write:?}");
     assert_eq!(cache.get::<String>("k").await.unwrap(), Some(big), "it is not written yet");
     turn.done();
     assert_eq!(cache.get::<String>("k").await.unwrap(), Some("y".repeat(3000)));

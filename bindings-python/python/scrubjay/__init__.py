@@ -36,10 +36,12 @@ from ._errors import (
 from ._fetched import Fetched
 from ._memoize import CacheInfo, MemoizedFunction, memoize
 from ._memory import MemoryCache, MemoryStats
-from ._scrubjay import Receipt, Stats, __version__, shutdown
+from ._scrubjay import Receipt, Stats, Write, __version__, shutdown
 from ._service import CacheService
 from ._through import Source, WriteThrough
 from ._update import Explanation, HoldSeen, LeaseSeen, Updating
+from ._write_behind import DrainReport, WriteBehind, WriteBehindOptions, WriteBehindStats
+from ._writer import Rejected
 
 __all__ = [
     "CacheInfo",
@@ -48,6 +50,7 @@ __all__ = [
     "Cancelled",
     "Closed",
     "DirtyElsewhere",
+    "DrainReport",
     "Explanation",
     "FetchFailed",
     "FetchTimeout",
@@ -67,12 +70,17 @@ __all__ = [
     "PartialError",
     "Receipt",
     "RecursiveFetch",
+    "Rejected",
     "ScrubjayError",
     "Source",
     "Stats",
     "Unavailable",
     "Unsupported",
     "Updating",
+    "Write",
+    "WriteBehind",
+    "WriteBehindOptions",
+    "WriteBehindStats",
     "WriteThrough",
     "__version__",
     "cached",

@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 from ._errors import Unsupported
-from ._scrubjay import Failure, LoopQueue, Pending, Turn
+from ._scrubjay import Failure, Handed, LoopQueue, Pending, Turn
 
 
 def attach(loop: asyncio.AbstractEventLoop) -> LoopQueue:
@@ -72,7 +72,7 @@ def withdraw(pending: Pending) -> None:
 
 def give_back(answer: Any) -> None:
     """Abandon what an answer asks its caller to do."""
-    if type(answer) is Turn:
+    if type(answer) is Turn or type(answer) is Handed:
         answer.abandon()
     elif type(answer) is Pending:
         withdraw(answer)

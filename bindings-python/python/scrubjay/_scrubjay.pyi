@@ -1,9 +1,9 @@
-"""The native half of the package. Only `CacheService`, `Receipt` and `Stats` are for users."""
+"""The native half of the package. Only `CacheService`, `Receipt`, `Stats` and `Write` are for users."""
 
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final, Self, TypeVar, final
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
@@ -12,8 +12,10 @@ __all__ = [
     "MISS",
     "UNDECODABLE",
     "Batch",
+    "Behind",
     "Cache",
     "Failure",
+    "Handed",
     "LoopQueue",
     "Memo",
     "Memoised",
@@ -25,6 +27,7 @@ __all__ = [
     "Stats",
     "Template",
     "Turn",
+    "Write",
     "__version__",
     "abegin_update",
     "aend_update",
@@ -485,3 +488,96 @@ def abegin_store(
 ) -> Turn | Pending: ...
 def end_store(cache: Cache, turn: Turn) -> Receipt: ...
 def aend_store(cache: Cache, turn: Turn) -> Receipt | Pending: ...
+
+_Seconds = float | timedelta | None
+_BatchHow = tuple[int | None, int | None, _Seconds, _Seconds]
+
+@final
+class Write:
+    """A write for the source, as its writer gets it."""
+
+    @property
+    def key(self) -> str:
+        """The key as text. Bytes that are no UTF-8 are lone surrogates in it, as in names of files."""
+
+    @property
+    def key_bytes(self) -> bytes:
+        """The bytes of the key."""
+
+    @property
+    def kind(self) -> Literal["set", "delete", "delta"]:
+        """What is to be done: "set", "delete" or "delta"."""
+
+    @property
+    def value(self) -> Any:
+        """The value, or the change; None for a delete."""
+
+    @property
+    def id(self) -> str:
+        """The identity of the write, `process-sequence`: who meets it twice has written it already."""
+
+    @property
+    def process(self) -> int:
+        """The first half of the identity: who wrote."""
+
+    @property
+    def sequence(self) -> int:
+        """The second half. It grows with each write: a source that keeps it can refuse what is older."""
+
+    @property
+    def number(self) -> int:
+        """Its number in this process."""
+
+    @property
+    def attempt(self) -> int:
+        """How often it was handed out, this time included."""
+
+    @property
+    def enqueued_ms(self) -> int:
+        """When it was acknowledged, in milliseconds since 1970; where writes were merged, the first of them."""
+
+    @property
+    def error(self) -> str:
+        """Why it is a dead letter; empty otherwise."""
+
+@final
+class Handed:
+    """A batch on its way to a worker."""
+
+    def take(self) -> list[Write]: ...
+    def abandon(self) -> None: ...
+
+@final
+class Behind:
+    """What a `WriteBehind` holds."""
+
+    DRAIN: ClassVar[float]
+    def __new__(cls, cache: Cache, options: dict[str, Any]) -> Behind: ...
+    def set(
+        self, key: str | bytes, value: Any, ttl: _Ttl = None, codec: str | None = None, tags: _Tags = None
+    ) -> Receipt | Turn: ...
+    def aset(
+        self, key: str | bytes, value: Any, ttl: _Ttl = None, codec: str | None = None, tags: _Tags = None
+    ) -> Receipt | Turn | Pending: ...
+    def delete(self, key: str | bytes) -> Receipt | Turn: ...
+    def adelete(self, key: str | bytes) -> Receipt | Turn | Pending: ...
+    def delta(self, key: str | bytes, change: Any) -> Receipt | Turn: ...
+    def adelta(self, key: str | bytes, change: Any) -> Receipt | Turn | Pending: ...
+    def write_of(self, turn: Turn) -> Write | None: ...
+    def written(self, turn: Turn) -> None: ...
+    def next_batch(self, how: _BatchHow) -> Handed | Signal: ...
+    def anext_batch(self, how: _BatchHow) -> Handed | Signal | Pending: ...
+    def ack(self, numbers: list[int]) -> int: ...
+    def nack(self, numbers: list[int], error: str, permanent: bool) -> int: ...
+    def give_back(self, numbers: list[int]) -> None: ...
+    def dead_letters(self, after: int, limit: int) -> Handed: ...
+    def adead_letters(self, after: int, limit: int) -> Handed | Pending: ...
+    def replay(self, numbers: list[int]) -> int: ...
+    def areplay(self, numbers: list[int]) -> int | Pending: ...
+    def drop_letters(self, numbers: list[int]) -> int: ...
+    def adrop_letters(self, numbers: list[int]) -> int | Pending: ...
+    def flush(self, timeout: _Seconds) -> tuple[int, int, int]: ...
+    def aflush(self, timeout: _Seconds) -> tuple[int, int, int] | Pending: ...
+    def close(self, timeout: _Seconds) -> tuple[int, int, int]: ...
+    def aclose(self, timeout: _Seconds) -> tuple[int, int, int] | Pending: ...
+    def stats(self) -> dict[str, int]: ...

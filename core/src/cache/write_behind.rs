@@ -75,6 +75,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// The write, as a worker would get it; none where its time, `visibility`, is over.
+    pub fn write(&self) -> Option<Write> {
+        self.behind.0.behind().turn(self.lease.id())
+    }
+
     /// The source has the write; now the cache has it, too.
     pub fn done(self) {
         let number = self.lease.into_id();

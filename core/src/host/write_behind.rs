@@ -9,7 +9,7 @@ use super::queue::Queue;
 use crate::codec::Codec;
 use crate::error::Result;
 use crate::flight::QueueReply;
-use crate::write::{BatchOptions, Handle, WriteBehindOptions, WriteBehindStats, WriteKind};
+use crate::write::{BatchOptions, Handle, Taker, Write, WriteBehindOptions, WriteBehindStats, WriteKind};
 
 /// A write-behind over a cache: its callers write, its workers pull batches of writes, make them, and say so. Cloning
 /// shares it; the last clone that goes away ends it, and leaves what is durable to whoever opens it next.
@@ -23,6 +23,9 @@ use crate::write::{BatchOptions, Handle, WriteBehindOptions, WriteBehindStats, W
 pub struct WriteBehind(Arc<Handle>);
 
 impl WriteBehind {
+    /// How long a `flush` or a `close` waits where its caller does not say.
+    pub const DRAIN: Duration = Duration::from_secs(5);
+
     /// Opens a write-behind with options in JSON (see [`WriteBehindOptions`]).
     ///
     /// # Errors
@@ -75,6 +78,17 @@ impl WriteBehind {
     /// for.
     pub fn nack(&self, numbers: &[u64], error: &str, permanent: bool) -> u64 {
         self.0.behind().nack(numbers, error, permanent)
+    }
+
+    /// A worker ends, and has not tried these writes, or not to their end: they are due again at once, and it is held against
+    /// none of them.
+    pub fn give_back(&self, numbers: &[u64]) {
+        Taker::give_back(&**self.0.behind(), numbers);
+    }
+
+    /// The write that its caller is to make, by the number of the lease of its `Lead`; none where its time is over.
+    pub fn turn(&self, lease: u64) -> Option<Write> {
+        self.0.behind().turn(lease)
     }
 
     /// Dead letters with a `number` above `after`, at most `max` (0 for 100): `Writes`, each with its `error`.

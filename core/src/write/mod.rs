@@ -45,3 +45,4 @@ pub use stats::WriteBehindStats;
 
 pub(crate) use files::close_in_child;
 pub(crate) use handle::Handle;
+pub(crate) use item::Taker;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::behind::Behind;
-use super::item::{Taker, WriteKind};
+use super::item::{Taker, Write, WriteKind};
 use super::pending::{Entry, Failed};
 use crate::flight::{Change, Lessor};
 use crate::sync::lock;
@@ -75,6 +75,11 @@ impl Behind {
         self.pump();
         self.retime();
         count
+    }
+
+    /// A write that its caller is to make; none where its time is over.
+    pub fn turn(&self, number: u64) -> Option<Write> {
+        lock(&self.inner).pending.turn(number)
     }
 
     /// Changes the cache, and has reads see the tiers again where nothing waits any more.

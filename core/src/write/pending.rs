@@ -286,6 +286,13 @@ impl Pending {
         (count, bytes)
     }
 
+    /// The write of a caller whose turn it is.
+    pub fn turn(&self, number: u64) -> Option<Write> {
+        let line = self.keys.get(&number).and_then(|key| self.lines.get(key))?;
+        let head = line.entries.front().filter(|head| head.item.number == number && head.direct.is_some())?;
+        matches!(line.head, Head::Taken(_)).then(|| head.item.written(head.attempts, ""))
+    }
+
     /// Callers whose turn it is to write themselves: they have their writes from here on.
     pub fn turns(&mut self, now: u64) -> Vec<(u64, Arc<dyn Sink>)> {
         let mut turns = Vec::new();
