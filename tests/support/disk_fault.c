@@ -1,6 +1,6 @@
 /* Loaded before a program (LD_PRELOAD), this has the disk under its journals fail while a file says so, in numbers of 64
  * bits: what goes wrong (0 nothing, 1 no room is left, 2 a sync fails), and how many calls have failed. A journal is a file
- * whose name ends in `.journal`; other files are left alone. */
+ * whose name ends in `.journal`, or in `.new` while it is made; other files are left alone. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,16 +37,20 @@ __attribute__((constructor)) static void find(void)
 		shared = found;
 }
 
+static int ends_with(const char *name, size_t length, const char *ending)
+{
+	size_t end = strlen(ending);
+	return length >= end && memcmp(name + length - end, ending, end) == 0;
+}
+
 static int strikes(int64_t kind, int fd)
 {
-	static const char ending[] = ".journal";
 	char link[64], name[PATH_MAX];
 	if (!shared || atomic_load(&shared->kind) != kind)
 		return 0;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	ssize_t length = readlink(link, name, sizeof name);
-	size_t end = sizeof ending - 1;
-	if (length < (ssize_t)end || memcmp(name + length - end, ending, end) != 0)
+	if (length < 0 || !(ends_with(name, (size_t)length, ".journal") || ends_with(name, (size_t)length, ".new")))
 		return 0;
 	atomic_fetch_add(&shared->struck, 1);
 	return 1;

@@ -23,7 +23,9 @@ def required(*settings: str) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = int(listener.getsockname()[1])
-    server = subprocess.Popen(["bash", str(SCRIPT), str(folder), str(port), *settings], start_new_session=True)
+    server = subprocess.Popen(
+        ["bash", str(SCRIPT), str(folder), str(port), *settings], start_new_session=True
+    )
     try:
         wait(server, port, folder)
         yield f"postgres://postgres@127.0.0.1:{port}/postgres"
@@ -39,10 +41,17 @@ def wait(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             log = folder / "log"
-            raise SystemExit(f"postgres has not started: {log.read_text() if log.exists() else server.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as line:
+            raise SystemExit(
+                f"postgres has not started: {log.read_text() if log.exists() else server.returncode}"
+            )
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), timeout=1) as line,
+        ):
             # A StartupMessage: it answers only when it takes connections, else with an error that it is starting.
-            body = (196608).to_bytes(4, "big") + b"user\0postgres\0database\0postgres\0\0"
+            body = (196608).to_bytes(
+                4, "big"
+            ) + b"user\0postgres\0database\0postgres\0\0"
             line.sendall((len(body) + 4).to_bytes(4, "big") + body)
             if line.recv(1) == b"R":
                 return

@@ -1,12 +1,12 @@
 """What is left of acknowledged writes when processes are killed, disks fill up, and sources are slow.
 
-Workers in four languages write keys behind, with the level `journal` or `redis`, and bring the writes to a truth; they are
-killed with SIGKILL at random moments, and others take over. Each acknowledgement goes to the parent before the next write.
-Then no acknowledged write may be lost, none may come after a newer one of its key, and what comes twice must bear the same
-name twice. The controls must lose some, or the kills prove nothing.
+Workers in four languages write keys behind, with the level `journal` or `redis`, and bring the writes to a
+truth; they are killed with SIGKILL at random moments, and others take over. Each acknowledgement goes to the
+parent before the next write. Then no acknowledged write may be lost, none may come after a newer one of its key,
+and what comes twice must bear the same name twice. The controls must lose some, or the kills prove nothing.
 
-Beside that: a disk that is full, or whose sync fails, is reported; how fast rows get into Postgres, beside a statement for
-each; and what waits for a slow source stays within its bound.
+Beside that: a disk that is full, or whose sync fails, is reported; how fast rows get into Postgres, beside a
+statement for each; and what waits for a slow source stays within its bound.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "support")]
 import bound  # noqa: E402
 import disk  # noqa: E402
 import kills  # noqa: E402
+import redis_server  # noqa: E402
 import rows  # noqa: E402
 import table  # noqa: E402
 
-import redis_server  # noqa: E402
-
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 WORKERS = HERE / "workers"
+LANGUAGES = ("rust", "python", "node", "go")
 NAMES = [*kills.SCENARIOS, *disk.SCENARIOS, *bound.SCENARIOS, *rows.SCENARIOS]
 
 
@@ -50,7 +50,9 @@ def commands(languages: list[str]) -> dict[str, list[str]]:
     return {language: known[language] for language in languages}
 
 
-def play(name: str, scale: float, seed: int, workers: dict[str, list[str]], folder: Path) -> tuple[dict, str | None]:
+def play(
+    name: str, scale: float, seed: int, workers: dict[str, list[str]], folder: Path
+) -> tuple[dict, str | None]:
     """Play a scenario: what came out, and why it has failed, if it has."""
     if name in kills.SCENARIOS:
         with redis_server.required() as url:
@@ -85,11 +87,16 @@ def main() -> int:
         if why:
             failures.append(f"{name}: {why}")
             print("\n".join([f"       {why}", *(f"       {line}" for line in results[name]["first"])]), flush=True)
+    missing = [language for language in LANGUAGES if language not in workers]
+    for result in results.values():
+        result["languages_missing"] = missing
     target = TARGET / "proof"
     target.mkdir(parents=True, exist_ok=True)
     (target / "crash.json").write_text(json.dumps(results, indent=1) + "\n")
     table.show(results, options.seed)
     print("\n".join(failures))
+    if missing:
+        print(f"NOT ALL LANGUAGES TOOK PART: {', '.join(missing)} missing")
     print(f"{len(results) - len(failures)} passed, {len(failures)} failed: what is left of acknowledged writes")
     return 1 if failures else 0
 

@@ -1,16 +1,17 @@
 """What the log of a run proves: it alone is read here.
 
-- **lost**: an acknowledged value of which the truth has neither it nor a newer one of the key; an acknowledged change that the
-  truth has not got.
-- **reordered**: a version of a key that came to the truth after a newer one, unless the same write, by its process and
-  sequence, had come before.
+- **lost**: an acknowledged value of which the truth has neither it nor a newer one of the key; an acknowledged
+  change that the truth has not got.
+- **reordered**: a version of a key that came to the truth after a newer one, unless the same write, by its process
+  and sequence, had come before.
 - **unmarked**: a version that came to the truth twice, by two different names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -50,36 +51,52 @@ class Key:
     versions: set[int] = field(default_factory=set)
 
 
-def check(lines: Iterable[str]) -> Verdict:
-    """Look at each line of a log."""
-    verdict, keys = Verdict(), {}
-    for line in lines:
+class Checker:
+    """Looks at the lines of a log as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = path.open()
+        self._keys: dict[str, Key] = {}
+        self._seen = Verdict()
+
+    def verdict(self) -> Verdict:
+        """Look at what is new, and judge all."""
+        for line in self._log:
+            self._look(line)
+        verdict = copy.deepcopy(self._seen)
+        for name, key in self._keys.items():
+            missing = key.acknowledged - key.versions
+            if not key.changes:
+                missing = {version for version in missing if version > key.newest}
+            verdict.lost += len(missing)
+            for version in sorted(missing)[:2]:
+                verdict.note(f"lost: {name} {version}, of which the truth has {key.newest}")
+        return verdict
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._log.close()
+
+    def _look(self, line: str) -> None:
         word, *rest = line.split()
         if word == "a":
             kind, name, version = rest
-            verdict.acknowledged += 1
-            key = keys.setdefault(name, Key(kind == "d"))
+            self._seen.acknowledged += 1
+            key = self._keys.setdefault(name, Key(kind == "d"))
             if not key.changes:
                 key.acknowledged.clear()
             key.acknowledged.add(int(version))
         elif word == "f":
-            verdict.refused[rest[0]] = verdict.refused.get(rest[0], 0) + 1
+            self._seen.refused[rest[0]] = self._seen.refused.get(rest[0], 0) + 1
         elif word == "w":
             for write in rest:
                 kind, name, version, process, sequence = write.split(",")
-                verdict.written += 1
-                applied(verdict, keys.setdefault(name, Key(kind == "d")), name, int(version), (process, sequence))
-    for name, key in keys.items():
-        missing = key.acknowledged - key.versions
-        if not key.changes:
-            missing = {version for version in missing if version > key.newest}
-        verdict.lost += len(missing)
-        for version in sorted(missing)[:2]:
-            verdict.note(f"lost: {name} {version}, of which the truth has {key.newest}")
-    return verdict
+                self._seen.written += 1
+                key = self._keys.setdefault(name, Key(kind == "d"))
+                apply(self._seen, key, name, int(version), (process, sequence))
 
 
-def applied(verdict: Verdict, key: Key, name: str, version: int, identity: tuple[str, str]) -> None:
+def apply(verdict: Verdict, key: Key, name: str, version: int, identity: tuple[str, str]) -> None:
     """The truth has got a write."""
     if key.names.get(identity) == version:
         verdict.duplicates += 1

@@ -1,7 +1,8 @@
 """A disk that is full, and one whose sync fails: both are reported, and nothing that was acknowledged is lost.
 
-A library that is loaded before the worker (`support/disk_fault.c`) has the system calls of its journal fail while a file says
-so. Meanwhile nothing may be acknowledged, and the worker must say so; then it is killed, or the disk gets well, in turn.
+A library that is loaded before the worker (`support/disk_fault.c`) has the system calls of its journal fail
+while a file says so. Meanwhile nothing may be acknowledged, and the worker must say so; then it is killed, or
+the disk gets well, in turn.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import struct
 import time
 from pathlib import Path
 
-import check
 import kills
+from check import Checker
 from protocol import Process, Truth
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or Path(__file__).resolve().parents[3] / "target")
@@ -54,7 +55,7 @@ def run(name: str, scale: float, seed: int, folder: Path, commands: dict[str, li
             language = list(commands)[number % len(commands)]
             worker = start(language, commands[language], folder, number)
             truth.add(worker)
-            truth.until("writes are acknowledged", lambda: truth.acknowledged > early)
+            truth.until("writes are acknowledged", lambda early=early: truth.acknowledged > early)
             truth.listen(rng.random() * 0.1)
             before, refused = disk.struck(), truth.refused
             disk.fail(SCENARIOS[name])
@@ -87,7 +88,9 @@ def run(name: str, scale: float, seed: int, folder: Path, commands: dict[str, li
             early = truth.acknowledged
         last = start(language, commands[language], folder, rounds)
         truth.add(last)
-        verdict = kills.settle(truth, path, patient=True)
+        checker = Checker(path)
+        verdict = kills.settle(truth, checker, patient=True)
+        checker.close()
     finally:
         truth.close()
     return {

@@ -7,13 +7,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import check
+from check import Checker, Verdict
 from protocol import Process, Truth
 
 # So many workers at a time, of the languages in turn.
 WORKERS = 6
 CALLERS = 4
 PAUSE_MS = 4
+# The truth is slow enough for something to wait for it.
+SECONDS_FOR_WRITE = 0.002
 # How long after a kill the next one comes, at most. A worker that is killed has said that it is ready.
 LONGEST_PAUSE_SECONDS = 0.12
 # After the last kill: the lease of a dead worker's partitions ends after 5 s, journals are looked for each 10 s.
@@ -71,7 +73,7 @@ class Fleet:
             "url": self._url,
             "prefix": "crash",
             "behind": behind,
-            # A stream orders what processes write to a key one after the other; a journal only what one process writes.
+            # A stream orders what processes write to a key one after the other; a journal what one process writes.
             "name": f"k{place}" if shared else f"k{number}",
             "version": number * 1_000_000,
             # In a journal is what a process has written itself. With a stream some write, some work, some do both.
@@ -113,22 +115,23 @@ def run(
     """Play a scenario, and check it."""
     scenario = SCENARIOS[name]
     begun, path = time.monotonic(), folder / "log"
-    truth, rng = Truth(path), random.Random(f"{seed} {name}")
+    truth, rng = Truth(path, seconds_for_write=SECONDS_FOR_WRITE), random.Random(f"{seed} {name}")
+    checker = Checker(path)
     fleet = Fleet(scenario, folder, url, commands, truth, rng)
     try:
         fleet.play(max(round(scenario.kills * scale), scenario.least))
-        verdict = settle(truth, path, patient=not name.startswith("control-"))
-        left = [process for process in truth.processes if not process.popen.poll()]
+        settle(truth, checker, patient=not name.startswith("control-"))
+        left = list(truth.processes)
         for process in left:
             process.tell("close")
         truth.until("the last workers close", lambda: all(process.closed for process in left))
         for process in left:
             truth.end(process)
         truth.flush()
-        with path.open() as lines:
-            verdict = check.check(lines)
+        verdict = checker.verdict()
     finally:
         truth.close()
+        checker.close()
     journals = sorted(file.name for file in (folder / "journals").glob("*"))
     for file in journals:
         # What was made durable is with the truth, and nothing was set aside.
@@ -152,14 +155,13 @@ def run(
     }
 
 
-def settle(truth: Truth, path: Path, *, patient: bool) -> check.Verdict:
+def settle(truth: Truth, checker: Checker, *, patient: bool) -> Verdict:
     """Wait until the truth has all that was acknowledged: for a control not for long, since it does not come."""
     deadline = time.monotonic() + (SETTLE_SECONDS if patient else 3)
     while True:
-        truth.listen(0.5)
+        truth.listen(0.2)
         truth.flush()
-        with path.open() as lines:
-            verdict = check.check(lines)
+        verdict = checker.verdict()
         if not verdict.lost or time.monotonic() > deadline:
             return verdict
 

@@ -5,17 +5,18 @@ A worker says, each on a line that is written at once and whole:
     ready               it has opened its cache
     a KIND KEY VERSION  a write was acknowledged to its caller: ``s``, a value, or ``d``, a change
     f KIND              a write was refused, with an error of this kind
-    w WRITE …           a batch for the truth, each write ``KIND,KEY,VERSION,PROCESS,SEQUENCE``; the truth answers ``ok``
+    w WRITE …           a batch for the truth, each write ``KIND,KEY,VERSION,PROCESS,SEQUENCE``; it answers ``ok``
     s {…}               the counters of its write-behind
     q                   its callers write no more, as it was told
     c LEFT DEAD         it has closed, as it was told
 
-and is told ``ok``, ``quiet``, ``close`` and ``end``. Pipes keep what a killed process has said. A line that has no end
-was never said: the truth has not got that batch, and nobody was told that it has.
+and is told ``ok``, ``quiet``, ``close`` and ``end``. Pipes keep what a killed process has said. A line that has
+no end was never said: the truth has not got that batch, and nobody was told that it has.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 import os
@@ -23,6 +24,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # A worker that does not do what it is told within this has hung.
@@ -32,7 +34,9 @@ LIMIT_SECONDS = 60
 class Process:
     """A worker process."""
 
-    def __init__(self, language: str, command: list[str], config: dict, environment: dict[str, str] | None) -> None:
+    def __init__(
+        self, language: str, command: list[str], config: dict, environment: dict[str, str] | None
+    ) -> None:
         self.language, self.config = language, config
         self.popen = subprocess.Popen(
             [*command, json.dumps(config)],
@@ -49,10 +53,8 @@ class Process:
 
     def tell(self, word: str) -> None:
         """Give it a word. One that is dying does not hear it."""
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.popen.stdin.write(word.encode() + b"\n")
-        except BrokenPipeError:
-            pass
 
     def resident(self) -> int:
         """How much memory it has, in bytes."""
@@ -65,8 +67,8 @@ class Process:
 class Truth:
     """What writes are brought to: a log of all that workers have said, in the order in which it was heard.
 
-    All is heard by one thread. What a killed worker said is heard before anything else happens, so no batch of it comes
-    after one of a worker that has taken over from it.
+    All is heard by one thread. What a killed worker said is heard before anything else happens, so no batch of it
+    comes after one of a worker that has taken over from it.
     """
 
     def __init__(self, path: Path, *, seconds_for_write: float = 0) -> None:
@@ -95,7 +97,7 @@ class Truth:
             if time.monotonic() >= until:
                 return
 
-    def until(self, what: str, condition, seconds: float = LIMIT_SECONDS) -> None:
+    def until(self, what: str, condition: Callable[[], bool], seconds: float = LIMIT_SECONDS) -> None:
         """Listen until something is so, or the end of the program."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -1,7 +1,8 @@
-"""How fast rows get into a real Postgres: behind, and by a statement of its own for each row, which its caller waits for.
+"""How fast rows get into a real Postgres: behind, and by a statement for each row that its caller waits for.
 
 All rows count when Postgres has them. Ten rows go to each key. Postgres syncs its commits (`fsync` and
-`synchronous_commit` are on), and so does the journal. What the table has at the end is checked; speed is only told.
+`synchronous_commit` are on), and so does the journal. What the table has at the end is checked; speed is only
+told.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ LIMIT_SECONDS = 600
 SYNCHRONOUS = {"synchronous, 1 caller": 1, "synchronous, 16 callers": 16, "synchronous, 128 callers": 128}
 
 
-def run(name: str, scale: float, seed: int, folder: Path, commands: dict[str, list[str]]) -> dict[str, object]:
+def run(_name: str, scale: float, seed: int, folder: Path, commands: dict[str, list[str]]) -> dict[str, object]:
     """Measure all of them, on one server."""
     begun = time.monotonic()
     rows = max(round(ROWS * scale), LEAST_ROWS)
@@ -61,7 +62,9 @@ def run(name: str, scale: float, seed: int, folder: Path, commands: dict[str, li
         "seed": seed,
         "worst_staleness_ms": None,
         "measured": measured,
-        "times_faster": {subject: round(speed / measured[subject]["rows_per_second"], 1) for subject in SYNCHRONOUS},
+        "times_faster": {
+            subject: round(speed / measured[subject]["rows_per_second"], 1) for subject in SYNCHRONOUS
+        },
         "seconds": round(time.monotonic() - begun, 1),
         "first": wrong,
     }

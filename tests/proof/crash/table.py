@@ -30,10 +30,11 @@ def show(results: dict[str, dict], seed: int) -> None:
     if slow := results.get("slow-source"):
         print(
             f"\na source ten times too slow, max_bytes {slow['max_bytes']:,}"
-            f"\n{'':<20}{'writes/s':>13}{'source/s':>13}{'accepted/s':>13}{'most bytes':>13}{'RSS before':>13}{'RSS at most':>13}"
+            f"\n{'':<20}{'writes/s':>13}{'source/s':>13}{'accepted':>13}"
+            f"{'most bytes':>13}{'RSS before':>13}{'RSS at most':>13}"
         )
         for language, result in slow["languages"].items():
-            cells = [result[field] for field in ("writes_per_second", "source_per_second", "accepted_per_second")]
+            cells = [result[field] for field in ("writes_per_second", "source_per_second", "accepted")]
             cells += [result[field] for field in ("most_bytes", "resident_before", "resident_most")]
             print(f"{language:<20}" + "".join(f"{cell:>13,}" for cell in cells))
     if rows := results.get("postgres"):
