@@ -445,8 +445,8 @@ void sj_write_behind_free(struct sj_write_behind *behind);
 // nothing has happened; SJ_ERR_OVERLOADED where too much waits.
 //
 // SJ_LEAD, with `on_full` "write_through" only: make this very write yourself, now, then answer for the number in `turn` by
-// sj_write_behind_ack or sj_write_behind_nack. `opts`, `turn`, `receipt` and `err` may be NULL; not `turn`, where SJ_LEAD is
-// possible.
+// sj_write_behind_ack or sj_write_behind_nack; sj_write_behind_turn gives it with its `sequence`. `opts`, `turn`, `receipt` and
+// `err` may be NULL; not `turn`, where SJ_LEAD is possible.
 int32_t sj_write_behind_set(const struct sj_write_behind *behind,
                             struct sj_slice key,
                             struct sj_slice value,
@@ -1120,6 +1120,19 @@ int64_t sj_write_behind_nack(const struct sj_write_behind *behind,
                              size_t count,
                              struct sj_slice error,
                              int32_t permanent);
+
+// A worker ends, and has not tried these writes, or not to their end: they are due again at once, and it is held against
+// none of them. SJ_OK, or a negative number. It never blocks.
+int32_t sj_write_behind_give_back(const struct sj_write_behind *behind,
+                                  const uint64_t *numbers,
+                                  size_t count);
+
+// The write that a caller is to make, by the number that came with its SJ_LEAD, as a worker would get it: with the `sequence`
+// by which a source refuses what is older. SJ_WRITES, and `out` begins with one sj_write; free it with sj_buf_free.
+// SJ_MISS: its time, `visibility`, is over, so it must not be made. It never blocks.
+int32_t sj_write_behind_turn(const struct sj_write_behind *behind,
+                             uint64_t turn,
+                             struct sj_buf *out);
 
 // Dead letters with a number above `after`, at most `max` (0 for 100): as sj_write_behind_next_batch gives writes, each with
 // its `error`; nobody is to answer for them. SJ_WRITES, also where there are none. `err` may be NULL.

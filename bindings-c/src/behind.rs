@@ -173,8 +173,8 @@ unsafe fn written(
 /// nothing has happened; SJ_ERR_OVERLOADED where too much waits.
 ///
 /// SJ_LEAD, with `on_full` "write_through" only: make this very write yourself, now, then answer for the number in `turn` by
-/// sj_write_behind_ack or sj_write_behind_nack. `opts`, `turn`, `receipt` and `err` may be NULL; not `turn`, where SJ_LEAD is
-/// possible.
+/// sj_write_behind_ack or sj_write_behind_nack; sj_write_behind_turn gives it with its `sequence`. `opts`, `turn`, `receipt` and
+/// `err` may be NULL; not `turn`, where SJ_LEAD is possible.
 ///
 /// # Safety
 /// `behind` is live, `key` and `value` are readable, `opts` is NULL or a struct with its size, `turn`, `receipt` and `err`

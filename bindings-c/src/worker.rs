@@ -207,6 +207,58 @@ pub unsafe extern "C" fn sj_write_behind_nack(
     counted(nacked)
 }
 
+/// A worker ends, and has not tried these writes, or not to their end: they are due again at once, and it is held against
+/// none of them. SJ_OK, or a negative number. It never blocks.
+///
+/// # Safety
+/// `behind` is live, `numbers` has `count` numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_write_behind_give_back(
+    behind: *const sj_write_behind,
+    numbers: *const u64,
+    count: usize,
+) -> i32 {
+    const GIVE_BACK: &str = "give_back";
+    let given = attempt(GIVE_BACK, || {
+        // SAFETY: the caller's promise, for all of it.
+        let (behind, numbers) = unsafe {
+            let numbers = args::numbers(GIVE_BACK, "numbers", numbers, count)?;
+            (args::object(GIVE_BACK, "behind", behind)?, numbers)
+        };
+        behind.0.give_back(numbers);
+        Ok(())
+    });
+    given.map_or_else(|error| status(error.kind()), |()| SJ_OK)
+}
+
+/// The write that a caller is to make, by the number that came with its SJ_LEAD, as a worker would get it: with the `sequence`
+/// by which a source refuses what is older. SJ_WRITES, and `out` begins with one sj_write; free it with sj_buf_free.
+/// SJ_MISS: its time, `visibility`, is over, so it must not be made. It never blocks.
+///
+/// # Safety
+/// `behind` is live, `out` is valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sj_write_behind_turn(behind: *const sj_write_behind, turn: u64, out: *mut sj_buf) -> i32 {
+    const TURN: &str = "turn";
+    let write = attempt(TURN, || {
+        // SAFETY: the caller's promise, for all of it.
+        let behind = unsafe {
+            args::object(TURN, "out", out)?;
+            args::object(TURN, "behind", behind)?
+        };
+        Ok(behind.0.turn(turn))
+    });
+    match write {
+        Ok(Some(write)) => {
+            // SAFETY: checked not to be NULL above; otherwise valid, says the caller.
+            unsafe { out.write(buffer(pack(vec![write]))) };
+            SJ_WRITES
+        }
+        Ok(None) => SJ_MISS,
+        Err(error) => status(error.kind()),
+    }
+}
+
 fn counted(count: Result<u64, Error>) -> i64 {
     match count {
         Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),

@@ -62,6 +62,11 @@ static void the_source_gets_the_newest_state_and_every_change(void) {
   sj_buf_free(&value);
   uint64_t number = expect(behind, SJ_WRITE_SET, "k", "2");
   CHECK(sj_write_behind_ack(behind, &number, 1) == 1 && sj_write_behind_ack(behind, &number, 1) == 0);
+  // A worker that ends gives back what it has not tried.
+  CHECK(sj_write_behind_set(behind, sj_text("k"), sj_text("3"), NULL, NULL, NULL, NULL) == SJ_OK);
+  number = expect(behind, SJ_WRITE_SET, "k", "3");
+  CHECK(sj_write_behind_give_back(behind, &number, 1) == SJ_OK && expect(behind, SJ_WRITE_SET, "k", "3") == number);
+  CHECK(sj_write_behind_ack(behind, &number, 1) == 1);
   CHECK(sj_write_behind_delete(behind, sj_text("k"), NULL, NULL, NULL) == SJ_OK);
   CHECK(sj_get(cache, sj_text("k"), &value, NULL, NULL) == SJ_MISS);
   number = expect(behind, SJ_WRITE_DELETE, "k", "");
@@ -74,7 +79,7 @@ static void the_source_gets_the_newest_state_and_every_change(void) {
   CHECK(sj_write_behind_ack(behind, &number, 1) == 1);
   number = expect(behind, SJ_WRITE_DELTA, "n", "+2");
   CHECK(sj_write_behind_ack(behind, &number, 1) == 1);
-  CHECK(counter(behind, "written") == 4 && counter(behind, "coalesced") == 1 && counter(behind, "depth") == 0);
+  CHECK(counter(behind, "written") == 5 && counter(behind, "coalesced") == 1 && counter(behind, "depth") == 0);
   sj_drain_report report = {9, 9, 9};
   CHECK(sj_write_behind_flush(behind, 20000, &report, NULL) == SJ_OK && report.left == 0);
   CHECK(sj_write_behind_close(behind, 20000, &report, NULL) == SJ_OK && report.left == 0 && report.dead == 0);
@@ -175,7 +180,13 @@ static void a_caller_writes_when_there_is_no_room(void) {
   CHECK(sj_write_behind_set(behind, sj_text("b"), sj_text(big), NULL, &turn, NULL, NULL) == SJ_LEAD && turn != 0);
   sj_buf value = {0};
   CHECK(sj_get(cache, sj_text("b"), &value, NULL, NULL) == SJ_MISS);
-  CHECK(sj_write_behind_ack(behind, &turn, 1) == 1);
+  sj_buf mine = {0};
+  CHECK(sj_write_behind_turn(behind, turn, &mine) == SJ_WRITES);
+  const sj_write *write = (const sj_write *)(const void *)mine.ptr;
+  CHECK(is_bytes(mine, write->key, write->key_len, "b") && is_bytes(mine, write->value, write->value_len, big));
+  CHECK(write->kind == SJ_WRITE_SET && write->sequence > 0 && write->number == turn);
+  sj_buf_free(&mine);
+  CHECK(sj_write_behind_ack(behind, &turn, 1) == 1 && sj_write_behind_turn(behind, turn, &mine) == SJ_MISS);
   CHECK(sj_get(cache, sj_text("b"), &value, NULL, NULL) == SJ_HIT);
   sj_buf_free(&value);
   CHECK(sj_write_behind_set(behind, sj_text("c"), sj_text(big), NULL, NULL, NULL, NULL) == SJ_ERR_INVALID_OPTION);
@@ -229,6 +240,8 @@ static void wrong_arguments_are_named(void) {
   CHECK(sj_write_behind_open(cache, sj_text("{}"), NULL, NULL) == SJ_ERR_INVALID_OPTION);
   CHECK(sj_write_behind_open(NULL, sj_text("{}"), &behind, NULL) == SJ_ERR_INVALID_OPTION);
   CHECK(sj_write_behind_ack(NULL, NULL, 0) == SJ_ERR_INVALID_OPTION);
+  CHECK(sj_write_behind_give_back(NULL, NULL, 0) == SJ_ERR_INVALID_OPTION);
+  CHECK(sj_write_behind_turn(NULL, 1, NULL) == SJ_ERR_INVALID_OPTION);
   CHECK(sj_write_behind_set(NULL, sj_text("k"), sj_text("1"), NULL, NULL, NULL, NULL) == SJ_ERR_INVALID_OPTION);
   behind = open_behind(cache, "\"ack\": \"memory\"");
   CHECK(sj_write_behind_set(behind, sj_text(""), sj_text("1"), NULL, NULL, NULL, NULL) == SJ_ERR_INVALID_KEY);
