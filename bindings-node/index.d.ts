@@ -7,9 +7,11 @@
  */
 
 import type { Source, WriteThrough, WriteThroughOptions } from './through.js'
+import type { WriteBehind, WriteBehindOptions, Writer } from './write-behind.js'
 
 export * from './errors.js'
 export * from './through.js'
+export * from './write-behind.js'
 
 /** A key: text, or bytes. 1 to 1024 bytes as UTF-8. Text and its UTF-8 are the same key. */
 export type Key = string | Uint8Array
@@ -390,6 +392,17 @@ export class CacheService {
    * @throws {InvalidOption} for a source without a load and a store, and for options of a wrong type
    */
   writeThrough<V, K = Key>(source: Source<V, K>, options?: number | WriteThroughOptions<K> | null): WriteThrough<V, K>
+
+  /**
+   * Opens a write-behind over this cache: the cache has its values at once, the source a little later. It starts no thread and
+   * opens no file before its first use.
+   *
+   * @param name 1 to 64 of `[A-Za-z0-9_.-]`. Processes with the same name and directory, or the same name, prefix and Redis, work
+   *   together
+   * @throws {InvalidOption} naming the option and its limit
+   */
+  writeBehind(name: string, writer?: Writer, options?: WriteBehindOptions): WriteBehind
+  writeBehind(name: string, options: WriteBehindOptions): WriteBehind
 
   /**
    * What this cache knows of a key: which tier would answer and why, its age and lives, who loads it and who is about to

@@ -12,6 +12,7 @@ const { Copies } = require('./copies.js')
 const { load } = require('./load.js')
 const { loadMany } = require('./load-many.js')
 const { update } = require('./update.js')
+const { WriteBehind } = require('./write-behind.js')
 const { WriteThrough } = require('./through.js')
 const { openingJson, storing, fetching, checkFetch, listedTags } = require('./options.js')
 
@@ -132,6 +133,10 @@ class CacheService {
 
   writeThrough(source, options) {
     return new WriteThrough(this, this.#cache, (answer) => this.#receipt(answer), source, options)
+  }
+
+  writeBehind(name, writer, options) {
+    return new WriteBehind(this.#cache, name, writer, options)
   }
 
   async explain(key) {

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 
 export const {
-  CacheService, MemoryCache, cached, Cached, fetched, ScrubjayError, PartialError, InvalidOption, InvalidKey, InvalidValue, NotFound,
+  CacheService, MemoryCache, cached, Cached, fetched, WriteBehind, Rejected, ScrubjayError, PartialError, InvalidOption, InvalidKey, InvalidValue, NotFound,
   FetchFailed, FetchTimeout, LeaseExpired, RecursiveFetch, Overloaded, Closed, Cancelled, Unavailable, DirtyElsewhere,
   Unsupported, Internal,
 } = createRequire(import.meta.url)('./index.js')

@@ -14,17 +14,29 @@ const { InvalidOption } = require('./errors.js')
  * @param {object} options
  */
 function openingJson(url, prefix, options) {
-  if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation: 'open' })
+  const given = new Map()
+  // What the caller wrote out comes before what a shared configuration says.
+  if (url !== undefined) given.set('url', typeof url?.href === 'string' ? url.href : url)
+  if (prefix !== undefined) given.set('prefix', prefix)
+  return optionsJson(options, given, 'open')
+}
+
+/**
+ * The same for what is opened by another operation.
+ * @param {unknown} options
+ * @param {Map<string, unknown>} given by the names of the core; they come before those of the options
+ * @param {string} operation
+ */
+function optionsJson(options, given, operation) {
+  if (!isRecord(options)) throw new InvalidOption(`options must be an object, are ${typeName(options)}`, { operation })
   const fields = new Map()
   for (const [name, value] of Object.entries(options)) {
     const common = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
     if (value === undefined) continue
-    if (fields.has(common)) throw new InvalidOption(`${common} is given twice`, { operation: 'open' })
+    if (fields.has(common)) throw new InvalidOption(`${common} is given twice`, { operation })
     fields.set(common, sayable(value))
   }
-  // What the caller wrote out comes before what a shared configuration says.
-  if (url !== undefined) fields.set('url', typeof url?.href === 'string' ? url.href : sayable(url))
-  if (prefix !== undefined) fields.set('prefix', sayable(prefix))
+  for (const [name, value] of given) fields.set(name, sayable(value))
   return JSON.stringify(Object.fromEntries(fields))
 }
 
@@ -114,4 +126,4 @@ function checkFetch(fetch, operation) {
   }
 }
 
-module.exports = { openingJson, storing, fetching, caching, fetchedOptions, listedTags, checkFetch, isRecord, typeName, check }
+module.exports = { openingJson, optionsJson, storing, fetching, caching, fetchedOptions, listedTags, checkFetch, isRecord, typeName, check }

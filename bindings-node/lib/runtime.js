@@ -27,6 +27,7 @@ const doubles = new Float64Array(memory)
  * @typedef {object} Waiter
  * @property {(answer: unknown) => void} deliver never throws
  * @property {() => void} [leave] undoes what waiting needed
+ * @property {boolean} [idle] the process may end while it waits
  * @property {unknown} cache kept: a cache that nobody holds any more is closed
  */
 
@@ -46,10 +47,23 @@ function take(count) {
   return first
 }
 
-/** Waits for a token, and keeps the process alive until it is answered. */
+/** How many of them keep the process alive. */
+let keeping = 0
+
+/** Waits for a token, and keeps the process alive until it is answered, unless the waiter is idle. */
 function expect(token, waiter) {
-  if (waiting.size === 0) native.keep_alive(host)
+  if (!waiter.idle) {
+    if (keeping === 0) native.keep_alive(host)
+    keeping += 1
+  }
   waiting.set(token, waiter)
+}
+
+/** Waits no longer. `let_go` is for the caller, once nobody keeps the process alive. */
+function forget(token) {
+  const waiter = waiting.get(token)
+  if (waiting.delete(token) && !waiter.idle) keeping -= 1
+  return waiter
 }
 
 /**
@@ -78,16 +92,15 @@ function drain() {
 function complete() {
   const batch = native.drain(host, BATCH)
   for (let index = 0; index < batch.length; index += 2) {
-    const waiter = waiting.get(batch[index])
+    const waiter = forget(batch[index])
     const answer = batch[index + 1]
-    waiting.delete(batch[index])
     resolveErrors(answer)
     waiter.leave?.()
     waiter.deliver(answer)
   }
   // Only now: an answer of this batch may have named an error that was released meanwhile.
   fetchErrors.sweep()
-  if (waiting.size === 0) native.let_go(host)
+  if (keeping === 0) native.let_go(host)
 }
 
 /** Puts the error objects of fetches into an answer, while they are still in their table. */
@@ -102,17 +115,18 @@ function resolveErrors(answer) {
  * @param {unknown} cache
  * @param {number} token
  * @param {AbortSignal} [signal]
+ * @param {boolean} [idle] whether the process may end while this waits
  * @returns {Promise<unknown>}
  */
-function answer(cache, token, signal) {
+function answer(cache, token, signal, idle) {
   return new Promise((resolve, reject) => {
-    if (signal === undefined) return expect(token, { deliver: resolve, cache })
+    if (signal === undefined) return expect(token, { deliver: resolve, idle, cache })
     const give = () => {
       withdraw(token)
       reject(signal.reason)
     }
     if (signal.aborted) return give()
-    expect(token, { deliver: resolve, leave: onAbort(signal, give), cache })
+    expect(token, { deliver: resolve, leave: onAbort(signal, give), idle, cache })
   })
 }
 
@@ -124,8 +138,9 @@ function answer(cache, token, signal) {
  */
 function withdraw(token) {
   native.cancel(host, token)
-  waiting.get(token)?.leave?.()
-  if (waiting.delete(token) && waiting.size === 0) native.let_go(host)
+  const waiter = forget(token)
+  waiter?.leave?.()
+  if (waiter !== undefined && keeping === 0) native.let_go(host)
 }
 
 module.exports = { host, exchange, doubles, enrol, token, take, answer, withdraw }

@@ -47,6 +47,9 @@ pub const STATUSES: &[(&str, i32)] = &[
     ("FAILED", FAILED),
     ("EXACT", EXACT),
     ("UNDECODABLE", UNDECODABLE),
+    ("WRITES", WRITES),
+    ("COUNT", COUNT),
+    ("DRAINED", DRAINED),
 ];
 
 /// The answer of a call of the seam. What the core checks in several operations it calls by one of them: the error gets the

@@ -7,6 +7,7 @@ use std::ptr;
 
 use napi::sys;
 
+use crate::behind::Behind;
 use crate::cache::Cache;
 use crate::host::HostRef;
 use crate::lent::finalize;
@@ -31,6 +32,8 @@ pub enum Handle {
     Host(HostRef),
     /// An open cache.
     Cache(Cache),
+    /// An open write-behind.
+    Behind(Behind),
     /// The core's side of a memory cache.
     Slots(Keeper),
     /// A parsed template of keys.

@@ -7,6 +7,7 @@
 //! What an answer looks like in JavaScript is in `answer.rs`.
 
 mod answer;
+mod behind;
 mod cache;
 mod errors;
 mod exchange;
@@ -47,6 +48,10 @@ pub fn init(exports: Object, env: napi::Env) -> napi::Result<()> {
     export!(js, exports, cache::{begin, begin_many, fulfil, fail, abandon});
     export!(js, exports, through::{begin_store, end_store});
     export!(js, exports, update::{begin_update, end_update, explain});
+    export!(js, exports, behind::{
+        behind_open, behind_set, behind_remove, behind_delta, behind_turn, behind_next, behind_ack, behind_nack,
+        behind_give_back, behind_letters, behind_replay, behind_drop, behind_flush, behind_close, behind_stats
+    });
     export!(js, exports, slots::{slots_open, slots_wake, slots_insert, slots_remove, slots_clear, slots_drain});
     export!(js, exports, slots::{slots_stats, ttl_millis});
     export!(js, exports, template::{parse_template, template_names, render_template, default_key});

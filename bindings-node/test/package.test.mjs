@@ -25,7 +25,7 @@ before(async () => {
 
 test('it has what it needs, and nothing else', () => {
   const files = packed.files.map((file) => file.path)
-  for (const file of ['package.json', 'README.md', 'index.d.ts', 'index.d.mts', 'errors.d.ts', 'through.d.ts', 'scrubjay.linux-x64-gnu.node', 'lib/index.js', 'lib/index.mjs']) {
+  for (const file of ['package.json', 'README.md', 'index.d.ts', 'index.d.mts', 'errors.d.ts', 'through.d.ts', 'write-behind.d.ts', 'scrubjay.linux-x64-gnu.node', 'lib/index.js', 'lib/index.mjs']) {
     assert.ok(files.includes(file), file)
   }
   const others = files.filter((file) => !/^(package\.json|LICENSE|README\.md|index\.d\.m?ts|errors\.d\.ts|through\.d\.ts|scrubjay\.linux-x64-gnu\.node|lib\/[\w-]+\.m?js)$/.test(file))

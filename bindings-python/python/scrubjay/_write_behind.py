@@ -198,7 +198,7 @@ class WriteBehind:
         self._used = True
         answer = write()
         if type(answer) is not Turn:
-            return answer  # type: ignore[return-value]
+            return answer
         assert self._writer is not None, "a turn is given where there is a writer only"
         write_through(self._core, answer, self._writer)
         return None
@@ -210,7 +210,7 @@ class WriteBehind:
         if type(answer) is Pending:
             answer = await settled(answer)
         if type(answer) is not Turn:
-            return answer  # type: ignore[return-value]
+            return answer
         assert self._writer is not None, "a turn is given where there is a writer only"
         await awrite_through(self._core, answer, self._writer)
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._errors import Closed, InvalidOption, Overloaded
 from ._loop import settled
-from ._scrubjay import MISS, Behind, Pending, Turn, Write
+from ._scrubjay import Behind, Handed, Pending, Turn, Write
 
 
 class Rejected(Exception):
@@ -55,7 +55,7 @@ def work(behind: Behind, writer: Writer, how: How) -> None:
             batch = behind.next_batch(how)
         except Closed:
             return
-        if batch is MISS:
+        if type(batch) is not Handed:
             continue
         writes: list[Write] = []
         try:
@@ -81,7 +81,7 @@ async def awork(behind: Behind, writer: Writer, how: How) -> None:
                 batch = await settled(batch)
         except Closed:
             return
-        if batch is MISS:
+        if type(batch) is not Handed:
             continue
         writes: list[Write] = []
         try:
