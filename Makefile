@@ -91,7 +91,7 @@ test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, ex
 
 .PHONY: test-go
 test-go: go-library ## the Go module: gofmt, vet, tests under the race detector
-	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
+	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/witness/workers/go ../tests/proof/crash/workers/go ../examples/demo/services/go | tee /dev/stderr)"
 	@cd go && $(WITH_LIBRARY) go vet ./...
 	@cd go && $(WITH_LIBRARY) go test -race -timeout 600s ./...
 
@@ -136,12 +136,13 @@ crash-update: python ## writers killed between commit and invalidation leave no 
 CRASHES ?=
 export CRASHES
 # Whose write-behind is there to be killed; what is missing of the four is named in the table.
-CRASH_LANGUAGES ?= rust python
+CRASH_LANGUAGES ?= rust python go
 
 .PHONY: crash
-crash: setup python ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
+crash: setup python go-library ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
 	@cargo build --quiet --locked --release -p scrubjay-crash
 	@mkdir -p $(TARGET)/crash
+	@cd tests/proof/crash/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/crash/go .
 	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/crash/disk_fault.so tests/support/disk_fault.c
 	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash --languages '$(CRASH_LANGUAGES)'
 

@@ -47,6 +47,8 @@ class Process:
         )
         self.begun = b""
         self.ready = self.quiet = self.over = False
+        # Whether it may end.
+        self.ending = False
         self.closed: tuple[int, int] | None = None
         self.stats: dict[str, int] = {}
         self.said = 0
@@ -107,6 +109,7 @@ class Truth:
 
     def kill(self, process: Process) -> None:
         """Kill a worker with SIGKILL, and hear all that it has said."""
+        process.ending = True
         process.popen.send_signal(signal.SIGKILL)
         status = process.popen.wait()
         # The proof that the fault struck: it had not ended by itself.
@@ -116,6 +119,7 @@ class Truth:
 
     def end(self, process: Process) -> None:
         """Have a worker end, and hear all that it has said."""
+        process.ending = True
         process.tell("end")
         try:
             process.popen.wait(LIMIT_SECONDS)
@@ -129,6 +133,7 @@ class Truth:
     def close(self) -> None:
         """End what still runs."""
         for process in list(self.processes):
+            process.ending = True
             process.popen.kill()
             process.popen.wait()
             self._forget(process)
@@ -148,6 +153,8 @@ class Truth:
         if not said:
             process.over = True
             self._selector.unregister(process.popen.stdout)
+            if not process.ending:
+                raise SystemExit(f"a worker of {process.language} ended by itself, with {process.popen.wait()}")
             return
         *lines, process.begun = (process.begun + said).split(b"\n")
         for line in lines:
