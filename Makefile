@@ -135,16 +135,14 @@ crash-update: python ## writers killed between commit and invalidation leave no 
 # `make crash CRASHES="journal disk-full"` plays only these.
 CRASHES ?=
 export CRASHES
-# Whose write-behind is there to be killed; what is missing of the four is named in the table.
-CRASH_LANGUAGES ?= rust python go
 
 .PHONY: crash
-crash: setup python go-library ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
+crash: setup python node go-library ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
 	@cargo build --quiet --locked --release -p scrubjay-crash
 	@mkdir -p $(TARGET)/crash
 	@cd tests/proof/crash/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/crash/go .
 	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/crash/disk_fault.so tests/support/disk_fault.c
-	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash --languages '$(CRASH_LANGUAGES)'
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash
 
 # `make witness FAULTS="kill freeze-1s"` plays only these.
 FAULTS ?=
