@@ -156,8 +156,11 @@ def run(
 
 
 def settle(truth: Truth, checker: Checker, *, patient: bool) -> Verdict:
-    """Wait until the truth has all that was acknowledged: for a control not for long, since it does not come."""
-    deadline = time.monotonic() + (SETTLE_SECONDS if patient else 3)
+    """Wait until the truth has all that was acknowledged.
+
+    Not for long for a control, where it does not come: what the living have comes when they close.
+    """
+    deadline = time.monotonic() + (SETTLE_SECONDS if patient else 0.5)
     while True:
         truth.listen(0.2)
         truth.flush()
