@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use scrubjay::{BatchOptions, CacheService, ErrorKind, WriteBehind, WriteBehindOptions, WriterError};
+use scrubjay::{BatchOptions, CacheService, ErrorKind, Write, WriteBehind, WriteBehindOptions, WriterError};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use truth::{Truth, say};
@@ -109,7 +109,7 @@ async fn main() {
 /// Brings writes to the truth until the write-behind is closed.
 async fn work(behind: WriteBehind, truth: Arc<Truth>, ack_first: bool) {
     if !ack_first {
-        let writer = |writes| {
+        let writer = |writes: Vec<Write>| {
             let truth = truth.clone();
             async move {
                 truth.write(&writes).await;
