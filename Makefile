@@ -91,7 +91,7 @@ test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, ex
 
 .PHONY: test-go
 test-go: go-library ## the Go module: gofmt, vet, tests under the race detector
-	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/keys/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
+	@cd go && test -z "$$(gofmt -l . ../tests/conformance/runners/go ../tests/proof/keys/go ../tests/proof/crash/workers/go ../tests/proof/witness/workers/go ../examples/demo/services/go | tee /dev/stderr)"
 	@cd go && $(WITH_LIBRARY) go vet ./...
 	@cd go && $(WITH_LIBRARY) go test -race -timeout 600s ./...
 
@@ -118,6 +118,7 @@ interop: runners ## every language writes, every language reads and deletes
 test-proof: ## the proofs at a small scale
 	@$(MAKE) interleave crash-update fleet test-keys SCALE=$(SCALE)
 	@$(MAKE) witness SCALE=$(SCALE) SEED=1 FAULTS='$(WITNESS_SHORT)'
+	@$(MAKE) crash SCALE=$(SCALE) SEED=1
 
 .PHONY: test-broken
 test-broken: python ## deliberately broken builds are found out by the proofs
@@ -144,6 +145,18 @@ interleave: python ## random schedules of readers and writers in several process
 .PHONY: crash-update
 crash-update: python ## writers killed between commit and invalidation leave no old value [SCALE=1 is 1,000 kills, SEED=n]
 	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash_update.py
+
+# `make crash CRASHES="journal disk-full"` plays only these.
+CRASHES ?=
+export CRASHES
+
+.PHONY: crash
+crash: setup python node go-library ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
+	@cargo build --quiet --locked --release -p scrubjay-crash
+	@mkdir -p $(TARGET)/crash
+	@cd tests/proof/crash/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/crash/go .
+	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/crash/disk_fault.so tests/support/disk_fault.c
+	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/crash
 
 # `make witness FAULTS="kill freeze-1s"` plays only these.
 FAULTS ?=

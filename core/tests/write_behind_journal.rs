@@ -189,6 +189,8 @@ async fn what_is_no_journal_is_set_aside_and_reported() {
     let directory = temporary_directory();
     std::fs::write(directory.join("t.1-2.journal"), vec![7; 8192]).unwrap();
     std::fs::write(directory.join("t.1-3.journal"), b"").unwrap();
+    // Whose process died while it made it, as `make crash` finds them.
+    std::fs::write(directory.join("t.1-4.new"), vec![7; 4096]).unwrap();
     std::fs::write(directory.join("other.1-2.journal"), b"").unwrap();
     let behind = behind(&directory);
     behind.set("a", "1", 60).await.unwrap();
@@ -197,6 +199,7 @@ async fn what_is_no_journal_is_set_aside_and_reported() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
+    assert!(!names.contains("t.1-4.new") && !names.contains("t.1-4.corrupt"));
     assert!(
         names.contains("t.1-2.corrupt") && names.contains("other.1-2.journal") && !names.contains("t.1-3.journal")
     );

@@ -29,6 +29,8 @@ want faketime faketime
 want pkg-config pkg-config
 want cmake cmake
 want g++ g++
+want psql postgresql-client
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 [ ${#packages[@]} = 0 ] && exit 0
 
 root=()
@@ -47,5 +49,6 @@ install() {
 			apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 install || [ "${1:-}" = --demo ]
-# The package starts a server of its own, which nothing here needs.
+# The packages start servers of their own, which nothing here needs.
 "${root[@]}" service redis-server stop >/dev/null 2>&1 || true
+"${root[@]}" service postgresql stop >/dev/null 2>&1 || true

@@ -1,12 +1,12 @@
 //! Journals of dead processes: whoever finds one unlocked takes its writes over.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use redb::Database;
 
 use super::files::{Locked, sync_directory};
-use super::journal::{Found, Journal, read};
+use super::journal::{Found, Journal, UNREADY, read};
 
 /// A journal that was found, locked as long as this lives.
 pub(super) struct Orphan {
@@ -32,8 +32,14 @@ pub(super) fn look(journal: &Journal, mut number: impl FnMut() -> u64) -> Look {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         // A name may have dots itself: what follows the prefix has one alone, that of the ending.
-        let rest = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".journal"));
-        if rest.is_none_or(|rest| rest.contains('.')) || journal.path() == Some(entry.path().as_path()) {
+        let ending = match name.strip_prefix(&prefix).and_then(|rest| rest.split_once('.')) {
+            Some((_, ending)) => ending,
+            None => continue,
+        };
+        if ending == UNREADY {
+            clear_away(journal, &entry.path());
+        }
+        if ending != "journal" || journal.path() == Some(entry.path().as_path()) {
             continue;
         }
         match take(journal, entry.path(), &mut number) {
@@ -48,6 +54,14 @@ pub(super) fn look(journal: &Journal, mut number: impl FnMut() -> u64) -> Look {
         }
     }
     look
+}
+
+/// Removes a file whose process died when it made it: all that is in it is elsewhere.
+fn clear_away(journal: &Journal, path: &Path) {
+    if let Ok(Some(_locked)) = Locked::open(path, journal.disk()) {
+        // Where it stays it is found again.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn take(journal: &Journal, path: PathBuf, number: impl FnMut() -> u64) -> io::Result<Option<Orphan>> {

@@ -19,6 +19,9 @@ const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead");
 /// What redb may keep of its file in memory.
 const CACHE: usize = 4 << 20;
 
+/// How the name of a journal ends while it is made.
+pub(super) const UNREADY: &str = "new";
+
 /// What one commit does. Rows go by the numbers of their writes.
 #[derive(Default)]
 pub(super) struct Rows {
@@ -86,14 +89,19 @@ impl Journal {
     /// What the system says. Then the file of before stays as it is, and ours.
     pub fn renew(&mut self, all: Rows) -> io::Result<()> {
         std::fs::create_dir_all(&self.directory)?;
-        let (path, locked) = self.create()?;
+        let (unready, locked) = self.create()?;
+        let path = unready.with_extension("journal");
         let made = make(locked).and_then(|database| {
             commit(&database, all)?;
+            // Only a whole one is called a journal: whoever finds the half of a process that died does not take it for a
+            // damaged one. The lock is the file's, not the name's.
+            std::fs::rename(&unready, &path)?;
             sync_directory(&self.directory)?;
             Ok(database)
         });
         let database = made.inspect_err(|_| {
             // Half of it is of no use. Where it cannot be removed it is found some day, and has nothing of its own.
+            let _ = std::fs::remove_file(&unready);
             let _ = std::fs::remove_file(&path);
         })?;
         if let Some(before) = self.open.replace(Open { path, database }) {
@@ -106,7 +114,7 @@ impl Journal {
 
     fn create(&self) -> io::Result<(PathBuf, Locked)> {
         loop {
-            let name = format!("{}{}-{:016x}.journal", self.prefix(), std::process::id(), rand::random::<u64>());
+            let name = format!("{}{}-{:016x}.{UNREADY}", self.prefix(), std::process::id(), rand::random::<u64>());
             let path = self.directory.join(name);
             if let Some(locked) = Locked::create(&path, &self.disk)? {
                 return Ok((path, locked));
