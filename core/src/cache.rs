@@ -26,7 +26,7 @@ use crate::stats::Stats;
 pub use builder::Builder;
 pub use fetched::Fetched;
 pub use many::PartialError;
-pub use through::{Source, SourceError, WriteThrough};
+pub use through::{Source, SourceError, StoreError, WriteThrough};
 pub use update::UpdateError;
 pub use write_behind::{Accepted, Turn, WriteBehind, WriterError};
 

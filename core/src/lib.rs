@@ -26,8 +26,8 @@ mod wire;
 mod write;
 
 pub use cache::{
-    Accepted, Builder, CacheService, Fetched, PartialError, Source, SourceError, Turn, UpdateError, WriteBehind,
-    WriteThrough, WriterError,
+    Accepted, Builder, CacheService, Fetched, PartialError, Source, SourceError, StoreError, Turn, UpdateError,
+    WriteBehind, WriteThrough, WriterError,
 };
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Raw};

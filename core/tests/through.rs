@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use scrubjay::{
-    CacheService, Error, ErrorKind, Receipt, SetOptions, Source, SourceError, UpdateError, UpdateOptions,
+    CacheService, Error, ErrorKind, Receipt, SetOptions, Source, SourceError, StoreError, UpdateOptions,
     WriteThrough,
 };
 use support::{Proxy, Server, builder, eventually, open};
@@ -92,7 +92,7 @@ fn opened(cache: &CacheService) -> (Table, Through) {
     (table.clone(), through(cache, &table))
 }
 
-async fn set(through: &Through, key: &str, value: &str) -> Result<Receipt, UpdateError<SourceError>> {
+async fn set(through: &Through, key: &str, value: &str) -> Result<Receipt, StoreError> {
     through.set(key, &value.to_owned()).await
 }
 
@@ -331,7 +331,7 @@ async fn what_is_wrong_is_told_before_the_source_is_asked() {
     for cache in &caches {
         let (table, fine) = opened(cache);
         let kind = async |through: &Through, key: &str, value: &str| match set(through, key, value).await {
-            Err(UpdateError::Cache(error)) => error.kind(),
+            Err(StoreError::Cache(error)) => error.kind(),
             other => panic!("{other:?}"),
         };
         assert_eq!(kind(&fine, "", "v").await, ErrorKind::InvalidKey);
@@ -381,14 +381,14 @@ async fn a_store_that_writes_its_own_key_is_refused_and_what_a_source_lacks_is_t
             let own = own.clone();
             Box::pin(async move {
                 match own.set("k", &"v".to_owned()).await {
-                    Err(UpdateError::Cache(error)) => error,
+                    Err(StoreError::Cache(error)) => error,
                     other => panic!("{other:?}"),
                 }
             })
         }));
-        let kind = |error: UpdateError<SourceError>| match error {
-            UpdateError::Write(error) => error.downcast_ref::<Error>().expect("ours").kind(),
-            UpdateError::Cache(error) => panic!("{error}"),
+        let kind = |error: StoreError| match error {
+            StoreError::Source(error) => error.downcast_ref::<Error>().expect("ours").kind(),
+            StoreError::Cache(error) => panic!("{error}"),
         };
         assert_eq!(kind(through.set("k", &"v".into()).await.unwrap_err()), ErrorKind::RecursiveFetch);
         assert_eq!(kind(through.delete("k").await.unwrap_err()), ErrorKind::Unsupported);
@@ -412,10 +412,7 @@ async fn an_outage_makes_it_pending_and_strict_refuses_it() {
     assert_eq!(through.get("k").await.unwrap().as_deref(), Some("second"), "what stands there is not believed");
     let strict = through.clone().writing(UpdateOptions::new().strict(true));
     let refused = set(&strict, "k", "third").await.unwrap_err();
-    assert!(
-        matches!(&refused, UpdateError::Cache(error) if error.kind() == ErrorKind::Unavailable),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, StoreError::Cache(error) if error.kind() == ErrorKind::Unavailable), "{refused:?}");
     assert_eq!(table.row("k").as_deref(), Some("second"));
     proxy.forward();
     eventually("it lands", async || cache.stats().pending == 0).await;

@@ -1,19 +1,21 @@
 //! `write_through`: reads and writes of a source, through the cache.
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CacheService, HELD, PartialError, UpdateError, held, held_with};
+use super::{CacheService, HELD, PartialError, held, held_with};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Answer, Receipt};
 use crate::options::{SetOptions, UpdateOptions};
 
 /// The error of a source: any.
-pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+pub type SourceError = Box<dyn StdError + Send + Sync>;
 
 /// What a cache stands before: a table, a service. Each method may be left out; what needs it then fails, and the error of
 /// the source is an [`Error`] of the kind [`ErrorKind::Unsupported`].
@@ -80,6 +82,33 @@ pub trait Source<V: Send + Sync>: Send + Sync {
     /// The source's own.
     fn remove(&self, _key: &str) -> impl Future<Output = std::result::Result<(), SourceError>> + Send {
         async { Err(unsupported("remove").into()) }
+    }
+}
+
+/// Why a write through the cache failed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The error of the source, unchanged: the key is invalidated.
+    Source(SourceError),
+    /// The cache's own.
+    Cache(Error),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Source(error) => write!(f, "write_through: the source failed: {error}"),
+            StoreError::Cache(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            StoreError::Source(error) => Some(&**error),
+            StoreError::Cache(error) => Some(error),
+        }
     }
 }
 
@@ -195,7 +224,7 @@ where
     /// Stores a value in the source, and then in the cache.
     ///
     /// # Errors
-    /// [`UpdateError::Write`] with the error of the source: the key is invalidated. [`UpdateError::Cache`] before the source was
+    /// [`StoreError::Source`] with the error of the source: the key is invalidated. [`StoreError::Cache`] before the source was
     /// asked: [`InvalidKey`](ErrorKind::InvalidKey), [`InvalidValue`](ErrorKind::InvalidValue),
     /// [`InvalidOption`](ErrorKind::InvalidOption), [`Closed`](ErrorKind::Closed), [`Overloaded`](ErrorKind::Overloaded) where too
     /// many writes wait, [`RecursiveFetch`](ErrorKind::RecursiveFetch) where it would wait for the write inside which it is
@@ -205,7 +234,7 @@ where
     /// # Cancel safety
     /// Dropped while it waits for its turn, nothing happens; dropped while the source works, or where that panics, the key is
     /// invalidated behind.
-    pub async fn set(&self, key: &str, value: &V) -> std::result::Result<Receipt, UpdateError<SourceError>> {
+    pub async fn set(&self, key: &str, value: &V) -> std::result::Result<Receipt, StoreError> {
         self.write(key, Some(value), || self.source.store(key, value)).await
     }
 
@@ -216,7 +245,7 @@ where
     ///
     /// # Cancel safety
     /// As [`WriteThrough::set`].
-    pub async fn delete(&self, key: &str) -> std::result::Result<Receipt, UpdateError<SourceError>> {
+    pub async fn delete(&self, key: &str) -> std::result::Result<Receipt, StoreError> {
         self.write(key, None, || self.source.remove(key)).await
     }
 
@@ -225,21 +254,21 @@ where
         key: &str,
         value: Option<&V>,
         write: F,
-    ) -> std::result::Result<Receipt, UpdateError<SourceError>>
+    ) -> std::result::Result<Receipt, StoreError>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = std::result::Result<(), SourceError>>,
     {
         let cache = &self.cache;
         let encoded = value.map(|value| cache.encode("write_through", value, self.options.clone())).transpose();
-        let (value, put) = encoded.map_err(UpdateError::Cache)?.unzip();
+        let (value, put) = encoded.map_err(StoreError::Cache)?.unzip();
         let (put, held) = (put.unwrap_or_default(), held());
         let begin = cache.ask(|reply| {
             cache.tiers().begin_store(key.as_bytes(), value.as_ref(), &put, &self.writing, &held, reply)
         });
-        let lease = match begin.await.map_err(UpdateError::Cache)? {
+        let lease = match begin.await.map_err(StoreError::Cache)? {
             Answer::Lead(lease) => lease,
-            answer => return Err(UpdateError::Cache(super::unexpected(&answer))),
+            answer => return Err(StoreError::Cache(super::unexpected(&answer))),
         };
         // The lease is dropped with this future, or by a panic: then the write ends behind, and its key is invalidated.
         let written = HELD.scope(held_with(&[lease.id()]), async { write().await }).await;
@@ -251,8 +280,8 @@ where
             .await;
         // It has ended, and dropping it changes nothing.
         drop(lease);
-        written.map_err(UpdateError::Write)?;
-        ended.map_err(UpdateError::Cache)
+        written.map_err(StoreError::Source)?;
+        ended.map_err(StoreError::Cache)
     }
 }
 
