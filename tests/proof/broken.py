@@ -38,9 +38,13 @@ def play(command: tuple[str, ...], written: str, broken: str) -> tuple[int, int]
         if not file.exists():
             raise SystemExit(f"{' '.join(command)} did not end as it should:\n{ended.stdout}")
         results = json.loads(file.read_text())
-    # A session that lives on with a server that takes no writes is a violation before anything stale was read in it.
-    found = (result["violations"] + result.get("fault_proof", {}).get("sessions_left", 0) for result in results.values())
-    return ended.returncode, sum(found)
+    return ended.returncode, sum(found_in(result) for result in results.values())
+
+
+def found_in(result: dict) -> int:
+    """A session that lives on with a server that takes no writes is found before anything stale was read in it."""
+    left: int = result.get("fault_proof", {}).get("sessions_left", 0)
+    return int(result["violations"]) + left
 
 
 def main() -> int:
