@@ -80,7 +80,7 @@ async def read(cache: Cache, truth: Truth, schedule: int, rng: random.Random) ->
 
         await cache.read(key(schedule), load)
 
-    # Each may begin while the other one loads: one process then has two attempts, if it was told of a write between.
+    # Each may begin while the other one loads: one process then has two attempts, if told of a write between.
     await asyncio.gather(once(LONGEST_WAIT_SECONDS), once(3 * LONGEST_WAIT_SECONDS))
 
 
