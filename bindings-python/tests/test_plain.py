@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from conftest import MakeCache, Redis, eventually
@@ -22,7 +23,7 @@ def test_plain_entries_are_bare_json(own_redis: Redis, make_cache: MakeCache) ->
     assert cache.get_many(["user:1", "user:2", "user:4"]) == {"user:1": {"name": "Ada"}, "user:2": {"name": "Bob"}}
     cache.clear()
     assert own_redis.command("DBSIZE") == ":0"
-    assert cache.effective_staleness_bound() is None
+    assert cache.effective_staleness_bound() == math.inf
     with pytest.raises(InvalidValue):
         cache.set("k", b"bytes")
     with pytest.raises(InvalidOption, match="tags"):
