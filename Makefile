@@ -14,6 +14,10 @@ REQUESTS ?=
 export SCALE
 
 TARGET := $(CURDIR)/target
+# Everything in Rust that tests run, always built in one go: each on its own would have the core built once more, for other
+# features of what it depends on.
+RUST_BUILD = cargo build --quiet --locked --release -p scrubjay-c -p scrubjay-conformance -p scrubjay-demo-shop \
+	-p scrubjay-witness -p scrubjay-crash
 # Go does not see that the static library has changed, unless the flags that it is used with do.
 WITH_LIBRARY = CGO_CFLAGS="-g -O2 -DSCRUBJAY_LIBRARY=$$(cksum <$(CURDIR)/go/lib/linux_amd64/libscrubjay.a | cut -d' ' -f1)"
 PYTHON = $(firstword $(wildcard $(TARGET)/python/clean-*/bin/python))
@@ -34,7 +38,7 @@ demo-setup:
 
 .PHONY: demo
 demo: demo-setup python node go-library ## four services in four languages answer a shop's requests through one cache
-	@cargo build --quiet --release -p scrubjay-demo-shop
+	@$(RUST_BUILD)
 	@cd examples/demo/services/go && $(WITH_LIBRARY) go build -o $(TARGET)/demo-shop-go .
 	@cd examples/demo/services/node && npm install --no-audit --no-fund --silent
 	@mkdir -p examples/demo/services/node/node_modules
@@ -82,11 +86,11 @@ test-memory-sanitized: ## the memory tier under AddressSanitizer, and under valg
 
 .PHONY: test-build
 test-build: ## what the other tests need, in the release profile
-	@cargo build --locked --release -p scrubjay-c -p scrubjay-conformance -p scrubjay-demo-shop
+	@$(RUST_BUILD)
 
 .PHONY: test-c
 test-c: ## the C library: an outside program, misuse, fork, AddressSanitizer, examples
-	@cargo build --quiet --locked --release -p scrubjay-c
+	@$(RUST_BUILD)
 	@SCRUBJAY_LIB_DIR=$(TARGET)/release bindings-c/tests/run.sh
 
 .PHONY: test-go
@@ -130,7 +134,7 @@ test-broken: python ## deliberately broken builds are found out by the proofs
 
 .PHONY: test-keys
 test-keys: python node go-library ## keys of random arguments: no two meet, and all languages make the same [SCALE=1 is 1,000,000, SEED=n]
-	@cargo build --quiet --locked --release -p scrubjay-conformance
+	@$(RUST_BUILD)
 	@cd tests/proof/keys/go && $(WITH_LIBRARY) go build -o $(TARGET)/keys-go .
 	@SCALE=$(BENCH_SCALE) $(PYTHON) tests/proof/keys
 
@@ -152,7 +156,7 @@ export CRASHES
 
 .PHONY: crash
 crash: setup python node go-library ## workers killed, disks that fail, a slow source: what is left of acknowledged writes [SCALE=1 is 1,000 kills a level, SEED=n]
-	@cargo build --quiet --locked --release -p scrubjay-crash
+	@$(RUST_BUILD)
 	@mkdir -p $(TARGET)/crash
 	@cd tests/proof/crash/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/crash/go .
 	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/crash/disk_fault.so tests/support/disk_fault.c
@@ -169,7 +173,7 @@ witness: witness-workers ## what workers in four languages read, against the tru
 
 .PHONY: witness-workers
 witness-workers: go-library python node
-	@cargo build --quiet --locked --release -p scrubjay-witness
+	@$(RUST_BUILD)
 	@mkdir -p $(TARGET)/witness
 	@cd tests/proof/witness/workers/go && $(WITH_LIBRARY) go build -o $(TARGET)/witness/go .
 	@gcc -O2 -Wall -Wextra -shared -fPIC -o $(TARGET)/witness/clock_shift.so tests/support/clock_shift.c
@@ -254,11 +258,12 @@ bindings-node/node_modules/.package-lock.json: bindings-node/package-lock.json
 
 .PHONY: go-library
 go-library: ## the static library and the header, where the Go module finds them
-	@go/tools/lib.sh release
+	@$(RUST_BUILD)
+	@SCRUBJAY_LIB=$(TARGET)/release/libscrubjay.a go/tools/lib.sh release
 
 .PHONY: runners
 runners: go-library
-	@cargo build --quiet --locked --release -p scrubjay-conformance
+	@$(RUST_BUILD)
 	@mkdir -p $(TARGET)/conformance
 	@cd tests/conformance/runners/go && $(WITH_LIBRARY) go build -o $(TARGET)/conformance/go .
 	@$(MAKE) -s -C tests/conformance/runners/c OUT=$(TARGET)/conformance/c LIB_DIR=$(TARGET)/release
