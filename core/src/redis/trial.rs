@@ -29,8 +29,10 @@ impl Tier {
             let connection = self.link.up(deadline).await?;
             // A read like any other: a server that answers only a PING is not back.
             let reply = soon(self.l2_timeout, connection.exchange(|to| commands::get(&self.sequence, to))).await;
-            self.judge(&connection, &reply);
-            reply
+            // One that says that it is loading, say, is not back either.
+            let value = reply.and_then(commands::value);
+            self.judge(&connection, &value);
+            value
         };
         let outcome = tokio::time::timeout(self.l2_timeout + Duration::from_millis(50), outcome).await;
         match outcome.unwrap_or(Err(Trouble::Timeout)) {
